@@ -1,0 +1,1 @@
+"""Whoever carries out our commands: the paper broker today, Kite itself later."""

@@ -1,0 +1,1 @@
+"""The commands a person types, and the words they get back."""

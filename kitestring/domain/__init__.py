@@ -1,0 +1,1 @@
+"""The nouns of the house and their laws: prices, instruments, bars, orders, positions, and the ports."""

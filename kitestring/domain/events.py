@@ -1,0 +1,218 @@
+"""What enters the core through the numbered inbox, and what the core records of its own doing."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from kitestring.domain.bars import Bar, BarFrame
+from kitestring.domain.ids import InstrumentId, StrategyId
+from kitestring.domain.instants import Instant
+from kitestring.domain.orders import ExecutionReport
+from kitestring.domain.positions import Fill, RoundTrip
+from kitestring.domain.signals import Signal
+from kitestring.domain.ticks import TickFrame
+from kitestring.domain.verdicts import (
+    Approved,
+    Blocked,
+    CancelOrder,
+    HaltSession,
+    ModifyOrder,
+    PlaceOrder,
+    Reduced,
+)
+
+
+class TimerFired(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="timer"):
+    """A moment the core asked to be woken at has come (bar close, square-off, time stop)."""
+
+    due_at: Instant
+
+
+class Reports(msgspec.Struct, frozen=True, array_like=True, tag="reports"):
+    """Everything the broker said at one instant, in its order."""
+
+    received_at: Instant
+    reports: tuple[ExecutionReport, ...]
+
+
+class HistoryLoaded(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="history"):
+    """Warm-up bars from before the session (or from before we joined it). They never trade."""
+
+    instrument: InstrumentId
+    minutes: int
+    bars: tuple[Bar, ...]
+    source: str
+    digest: str
+    """SHA-256 of the bars, so that a restart warms up on exactly the same ones."""
+
+
+class OperatorWord(StrEnum):
+    """What a person at the keyboard may order."""
+
+    HALT = "halt"
+    FLATTEN = "flatten"
+    STOP = "stop"
+
+
+class OperatorCommand(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="operator"):
+    """A person's command; it goes through the inbox like everything else."""
+
+    at: Instant
+    word: OperatorWord
+    reason: str = ""
+
+
+class Gap(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="gap"):
+    """Ticks are missing between two instants, and the house knows it: bars over it are incomplete."""
+
+    start_at: Instant
+    end_at: Instant
+    reason: str
+
+
+class BrokerOrderRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """One order as the broker's book shows it."""
+
+    cl_ord_id: str
+    order_id: str
+    instrument: InstrumentId
+    status: str
+    order_qty: int
+    cum_qty: int
+
+
+class BrokerSnapshot(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="snapshot"):
+    """The broker's own books at one moment: its orders of today with our tags and its net quantities."""
+
+    at: Instant
+    orders: tuple[BrokerOrderRow, ...]
+    net_qty: dict[str, int]
+    """``EXCHANGE:SYMBOL/PRODUCT`` → net quantity."""
+
+
+class SessionEnded(msgspec.Struct, frozen=True, array_like=True, tag="ended"):
+    """The feed is over for today."""
+
+    at: Instant
+
+
+Event = (
+    TickFrame
+    | BarFrame
+    | TimerFired
+    | Reports
+    | HistoryLoaded
+    | OperatorCommand
+    | Gap
+    | BrokerSnapshot
+    | SessionEnded
+)
+"""Everything the core may be told."""
+
+
+class StrategyReady(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="ready"):
+    """A strategy has the history it asked for; it may decide on the next bar that closes."""
+
+    strategy: StrategyId
+    instrument: InstrumentId
+    at: Instant
+    bars: int
+    missed: str = ""
+    """What of the day was over before it was ready, in words; empty when nothing was."""
+
+
+class StrategyOff(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="strategy_off"):
+    """A strategy failed and was switched off; its position is managed to its exit, the rest go on."""
+
+    strategy: StrategyId
+    at: Instant
+    error: str
+
+
+class MarketDataFault(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="data_fault"):
+    """The feed of an instrument went stale or came back, or a gap opened: a fact that risk sees."""
+
+    instrument: InstrumentId
+    at: Instant
+    fault: str
+    sentence: str
+
+
+class Discrepancy(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="discrepancy"):
+    """The broker and the house disagree; entries stop until it is explained."""
+
+    at: Instant
+    what: str
+    ours: str
+    theirs: str
+
+
+class Note(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="note"):
+    """A plain line of the day's story: started, resumed, square-off began, day sealed."""
+
+    at: Instant
+    kind: str
+    sentence: str
+
+
+class RunOpened(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="run_opened"):
+    """The first record of a run: what it is made of."""
+
+    mode: str
+    date: str
+    feed: str
+    seed: int
+    run_key: str
+    config_hash: str
+    strategy_hashes: dict[str, str]
+    fill_model: str
+    charges: str
+    capital: int
+    version: str
+    settings: bytes = b""
+
+
+class DaySealed(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="day_sealed"):
+    """The last record of a finished day, with what is carried to the next one."""
+
+    at: Instant
+    equity: int
+    realised: int
+    charges: int
+    net: int
+    orders: int
+    fills: int
+    trades: int
+    carried: dict[str, int]
+
+
+Fact = (
+    Bar
+    | TimerFired
+    | Reports
+    | HistoryLoaded
+    | OperatorCommand
+    | Gap
+    | BrokerSnapshot
+    | SessionEnded
+    | Signal
+    | Approved
+    | Reduced
+    | Blocked
+    | HaltSession
+    | PlaceOrder
+    | ModifyOrder
+    | CancelOrder
+    | Fill
+    | RoundTrip
+    | StrategyReady
+    | StrategyOff
+    | MarketDataFault
+    | Discrepancy
+    | Note
+    | RunOpened
+    | DaySealed
+)
+"""Everything the journal may hold of a step; the tags are the schema."""

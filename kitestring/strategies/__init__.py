@@ -1,0 +1,1 @@
+"""Trading ideas, one to a file."""

@@ -1,0 +1,1 @@
+"""The commands of the seed, three lines each."""
