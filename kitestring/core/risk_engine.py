@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime as dt
 from bisect import bisect_right
 from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
@@ -44,7 +45,10 @@ from kitestring.domain.verdicts import (
 
 __all__ = ["RISK_CELL", "EntryRequest", "RiskEngine", "RiskState", "Standing", "Usage"]
 
-_PRUNE_AT = 64
+MARKET: Final = OrdType.MARKET
+ENTRY: Final = Purpose.ENTRY
+FLATTEN: Final = HaltPolicy.FLATTEN
+_PRUNE_AT: Final = 64
 """Old order instants are dropped when this many have left the last minute."""
 
 
@@ -175,7 +179,7 @@ class RiskEngine:
             return None
         state = self.state
         halted = state.halted
-        if halted is not None and halted.policy is HaltPolicy.FLATTEN:
+        if halted is not None and halted.policy is FLATTEN:
             return None
         equity = standing.equity
         peak = state.peak_equity
@@ -207,9 +211,7 @@ class RiskEngine:
         """
         state = self.state
         earlier = state.halted
-        if earlier is not None and (
-            earlier.policy is HaltPolicy.FLATTEN or policy is not HaltPolicy.FLATTEN
-        ):
+        if earlier is not None and (earlier.policy is FLATTEN or policy is not FLATTEN):
             return None
         state.halted = Halt(code, sentence, policy, at)
         state.pending = None
@@ -418,9 +420,9 @@ def _yes(request: EntryRequest, at: Instant, size: Size) -> Approved | Reduced:
         instrument=request.instrument.id,
         side=request.side,
         order_qty=closes + size.lots * lot,
-        ord_type=OrdType.MARKET,
+        ord_type=MARKET,
         product=settings.product,
-        purpose=Purpose.ENTRY,
+        purpose=ENTRY,
         reason=signal.reason,
         decision_px=request.decision_px,
         decided_at=at,

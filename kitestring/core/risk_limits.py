@@ -238,8 +238,7 @@ def spread_sane(
     request: EntryRequest, _standing: Standing, limits: Limits, _state: RiskState
 ) -> str | None:
     """A quote crossed or absurdly wide is no market to enter; no quote at all is not judged."""
-    bid, ask = int(request.bid_px), int(request.ask_px)
-    most = limits.spread_bp
+    bid, ask, most = request.bid_px, request.ask_px, limits.spread_bp
     if not bid or not ask or most is None:
         return None
     if ask < bid:
@@ -247,7 +246,7 @@ def spread_sane(
             f"the quote of {request.instrument.symbol} is crossed: bid "
             f"{show_rupees(request.bid_px)}, ask {show_rupees(request.ask_px)}."
         )
-    if (ask - bid) * 20_000 <= most * (bid + ask):
+    if (ask - bid) * 20_000 <= (bid + ask) * most:
         return None
     return (
         f"the quote of {request.instrument.symbol} is {show_rupees(request.bid_px)} to "
@@ -280,7 +279,7 @@ def books_agree(
     request: EntryRequest, standing: Standing, _limits: Limits, _state: RiskState
 ) -> str | None:
     """All books hold the same sign in an instrument, so that our own orders never cross."""
-    if standing.book_sign * request.side.sign >= 0:
+    if not standing.book_sign or standing.book_sign == request.side.sign:
         return None
     held = "long" if standing.book_sign > 0 else "short"
     return (
@@ -357,7 +356,10 @@ def second_left(
     most, recent = limits.entries_per_second, state.recent_orders
     if most is None or not recent:
         return None
-    sent = sent_since(recent, standing.at - SECOND)
+    after = standing.at - SECOND
+    if recent[-1] <= after:
+        return None
+    sent = sent_since(recent, after)
     if sent < most:
         return None
     return _budget_sentence(sent, "in the last second", most, limits.orders_per_second)

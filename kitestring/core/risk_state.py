@@ -136,4 +136,5 @@ class RiskState(msgspec.Struct, kw_only=True, array_like=True):
 
 def entry_key(strategy: str, instrument: str, side: str) -> str:
     """The name under which the latest entry of a strategy, instrument and side is kept."""
-    return f"{strategy}|{instrument}|{side}"
+    # Joined, not formatted: formatting an enum costs more than the rest of the check.
+    return strategy + "|" + instrument + "|" + side

@@ -9,17 +9,24 @@ by the exposure limits only.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final
+
+import msgspec
 
 from kitestring.core.order_rules import SLICES_MAX, largest_order
 from kitestring.core.risk_limits import Limits, sent_since
 from kitestring.core.risk_state import EntryRequest, RiskState, Standing
 from kitestring.domain.instants import MINUTE, SECOND
-from kitestring.domain.money import Money, show_rupees
+from kitestring.domain.money import Money, Price, show_rupees
 from kitestring.domain.orders import Side
 
+BUY: Final = Side.BUY
+"""A member of an enum is looked up slowly in Python 3.11; a name of the module is not."""
+NOTHING: Final = Price(0)
+NO_RUPEES: Final = Money(0)
 
-class Size(NamedTuple):
+
+class Size(msgspec.Struct, frozen=True, gc=False):
     """``lots`` to open of the ``asked`` ones; ``code`` and ``sentence`` say what cut it, if anything."""
 
     lots: int
@@ -30,21 +37,22 @@ class Size(NamedTuple):
 
 def wanted(request: EntryRequest, budget: Money) -> Size:
     """The lots a trade should have by its own risk, before the account is looked at."""
-    fixed = request.settings.lots
-    stop_px = request.stop_px
+    fixed, stop_px, instrument = request.settings.lots, request.stop_px, request.instrument
     if stop_px is None:
         if fixed is None:
             return Size(
                 0,
                 0,
                 "NO_STOP",
-                f"{request.settings.name} gave no stop, so {request.instrument.symbol} cannot be "
-                f"sized; give the signal a stop, or the strategy fixed lots.",
+                f"{request.settings.name} gave no stop, so {instrument.symbol} cannot be sized; "
+                f"give the signal a stop, or the strategy fixed lots.",
             )
         return Size(fixed, fixed)
-    distance = (int(request.decision_px) - int(stop_px)) * request.side.sign
-    if distance <= 0:
-        where = "below" if request.side is Side.BUY else "above"
+    bid_px, ask_px = request.bid_px, request.ask_px
+    buying = request.side is BUY
+    distance = request.decision_px - stop_px if buying else stop_px - request.decision_px
+    if distance <= NOTHING:
+        where = "below" if buying else "above"
         return Size(
             0,
             0,
@@ -52,17 +60,16 @@ def wanted(request: EntryRequest, budget: Money) -> Size:
             f"the stop {show_rupees(stop_px)} of a {request.side} must lie {where} the price "
             f"{show_rupees(request.decision_px)}.",
         )
-    if request.bid_px and request.ask_px > request.bid_px:
-        distance += int(request.ask_px) - int(request.bid_px)
-    instrument = request.instrument
-    lot_risk = distance * instrument.lot_size * instrument.multiplier
-    fits = int(budget) // lot_risk
+    if bid_px and ask_px > bid_px:
+        distance = distance + (ask_px - bid_px)
+    lot_risk = distance * (instrument.lot_size * instrument.multiplier)
+    fits = int(budget) // int(lot_risk)
     if fits == 0:
         return Size(
             0,
             fixed or 0,
             "TOO_SMALL",
-            f"one lot risks {_rupees(Money(lot_risk))}, your limit is {_rupees(budget)}",
+            f"one lot risks {_rupees(lot_risk)}, your limit is {_rupees(budget)}",
         )
     if fixed is None:
         return Size(fits, fits)
@@ -72,56 +79,66 @@ def wanted(request: EntryRequest, budget: Money) -> Size:
         fits,
         fixed,
         "PER_TRADE_RISK",
-        f"{fixed} lots would risk {_rupees(Money(lot_risk * fixed))}, your limit is "
-        f"{_rupees(budget)}; {fits} fit.",
+        f"{fixed} lots would risk {_rupees(lot_risk * fixed)}, your limit is {_rupees(budget)}; "
+        f"{fits} fit.",
     )
 
 
 def fitted(
     size: Size, request: EntryRequest, standing: Standing, limits: Limits, state: RiskState
 ) -> Size:
-    """Cut a wanted size to the room left by exposure, margin and freeze; 0 lots is a refusal."""
-    instrument = request.instrument
+    """Cut a wanted size to the room left by exposure, margin and freeze; 0 lots is a refusal.
+
+    What the order closes first gives its room back: both happen in one order, the closing first.
+    """
+    instrument, closes = request.instrument, request.closes_qty
     lots = size.lots
-    lot_value = int(request.decision_px) * instrument.lot_size * instrument.multiplier
-    relief = int(request.decision_px) * request.closes_qty * instrument.multiplier
-    code = why = ""
-    used = most = Money(0)
-    if limits.gross is not None:
-        held = max(0, int(standing.gross) - relief)
-        if held + lots * lot_value > int(limits.gross):
-            lots = max(0, (int(limits.gross) - held) // lot_value)
-            code, why, used, most = "GROSS_EXPOSURE", "gross exposure", Money(held), limits.gross
-    if limits.net is not None:
-        held = int(standing.net) * request.side.sign + relief
-        if held + lots * lot_value > int(limits.net):
-            lots = max(0, (int(limits.net) - held) // lot_value)
-            code, why, used, most = "NET_EXPOSURE", "net exposure", Money(held), limits.net
-    if limits.symbol_exposure is not None:
-        held = max(0, int(standing.symbol_worst) - relief)
-        if held + lots * lot_value > int(limits.symbol_exposure):
-            lots = max(0, (int(limits.symbol_exposure) - held) // lot_value)
-            code, why, used = "SYMBOL_EXPOSURE", f"exposure in {instrument.symbol}", Money(held)
-            most = limits.symbol_exposure
+    unit = request.decision_px * instrument.multiplier
+    lot_value = need = unit * instrument.lot_size
+    asked_value = lot_value * lots
+    relief = unit * closes if closes else NO_RUPEES
+    gross, net, symbol = limits.gross, limits.net, limits.symbol_exposure
+    code, why, used, most = "", "", NO_RUPEES, NO_RUPEES
+    if gross is not None:
+        held = standing.gross - relief
+        if held + asked_value > gross:
+            held = max(held, NO_RUPEES)
+            lots = _room(gross - held, lot_value, lots)
+            code, why, used, most = "GROSS_EXPOSURE", "gross exposure", held, gross
+    if net is not None:
+        held = relief + standing.net if request.side is BUY else relief - standing.net
+        if held + lot_value * lots > net:
+            lots = _room(net - held, lot_value, lots)
+            code, why, used, most = "NET_EXPOSURE", "net exposure", held, net
+    if symbol is not None:
+        held = standing.symbol_worst - relief
+        if held + lot_value * lots > symbol:
+            held = max(held, NO_RUPEES)
+            lots = _room(symbol - held, lot_value, lots)
+            code, why = "SYMBOL_EXPOSURE", f"exposure in {instrument.symbol}"
+            used, most = held, symbol
     cash, margin = standing.available_cash, standing.margin_per_unit
-    if cash is not None and margin is not None:
-        lot_margin = int(margin) * instrument.lot_size
-        if lots * lot_margin > int(cash):
-            lots = max(0, int(cash) // lot_margin)
-            code, lot_value, most = "MARGIN", lot_margin, cash
+    if cash is not None and margin is not None and margin * (instrument.lot_size * lots) > cash:
+        need, most = margin * instrument.lot_size, cash
+        lots = _room(cash, need, lots)
+        code = "MARGIN"
     if code:
-        asked = (
-            f"{size.lots} lots of {instrument.symbol} need {_rupees(Money(size.lots * lot_value))}"
-        )
+        asked = f"{size.lots} lots of {instrument.symbol} need {_rupees(need * size.lots)}"
         room = (
-            f"margin, available is {_rupees(most)}"
+            f"of margin, {_rupees(most)} is there"
             if code == "MARGIN"
             else f"on top of {_rupees(used)} {why}, the limit is {_rupees(most)}"
         )
         size = Size(lots, size.asked, code, f"{asked} {room}; {lots or 'none'} fit.")
-    if instrument.freeze_qty and lots:
+    freeze = instrument.freeze_qty
+    if freeze and closes + lots * instrument.lot_size > freeze:
         return _frozen(size, request, standing, limits, state)
     return size
+
+
+def _room(left: Money, each: Money, lots: int) -> int:
+    """How many of the lots fit into the rupees left."""
+    return max(0, min(lots, int(left) // int(each)))
 
 
 def _frozen(
@@ -130,8 +147,6 @@ def _frozen(
     """Cut to as many slices of the freeze quantity as the order budgets have left, ten at most."""
     instrument = request.instrument
     order_qty = request.closes_qty + size.lots * instrument.lot_size
-    if order_qty <= instrument.freeze_qty:
-        return size
     slices_max = SLICES_MAX
     recent = state.recent_orders
     if limits.entries_per_second is not None:
