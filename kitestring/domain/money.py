@@ -106,6 +106,18 @@ def money(rupees: str | int | Decimal) -> Money:
     return Money(_units(rupees, "an amount"))
 
 
+def share_of(amount: Money, times: float) -> Money:
+    """``times`` × ``amount``, rounded down; ``times`` is read as its shortest decimal, so 0.02 is 2 %.
+
+    Raises ``ValueError`` for a NaN or an infinity, which are shares of nothing.
+    """
+    factor = Decimal(repr(float(times)))
+    if not factor.is_finite():
+        raise ValueError(f"{times!r} is no multiple of an amount")
+    numerator, denominator = factor.as_integer_ratio()
+    return Money(int(amount) * numerator // denominator)
+
+
 def nearest_price(rupees: float, tick_size: Price) -> Price:
     """The price on the tick nearest to an indicator's floating value; half goes to the even tick.
 
