@@ -16,7 +16,7 @@ import json
 import os
 import re
 import shutil
-import subprocess  # noqa: S404 - starting pip is this script's purpose
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -155,6 +155,8 @@ def install(name: str) -> None:
     if name == "dev":  # dev.lock holds every pin of core.lock: a house rule checks it
         said["core"] = digest("core")
     STAMP.write_text(json.dumps(said, indent=1), encoding="utf-8")
+    if (still := fault(name)) is not None:
+        raise SetUpFailed(f"pip reported success, but: {still}")
 
 
 def set_up(name: str) -> None:
@@ -174,8 +176,6 @@ def set_up(name: str) -> None:
         make_venv()
     try:
         install(name)
-        if fault(name) is not None:
-            raise SetUpFailed(f"still not right: {fault(name)}")
     except SetUpFailed:
         if first:
             raise
