@@ -54,7 +54,9 @@ class Exits:
 
     __slots__ = ("_instruments", "_orders", "wake_at")
 
-    def __init__(self, orders: OrderManager, instruments: Mapping[InstrumentId, Instrument]) -> None:
+    def __init__(
+        self, orders: OrderManager, instruments: Mapping[InstrumentId, Instrument]
+    ) -> None:
         self._orders = orders
         self._instruments = instruments
         self.wake_at: Instant = NEVER
@@ -72,10 +74,10 @@ class Exits:
         if trade.leaving is None:
             released = [order for order in exits if order.triggered_at is not None]
             if not released:
-                return self._protect(book, trade, exits, last, at)
+                return self._protect(book, trade, exits, at)
             trade.leaving = ExitReason.TRAIL if trade.trailed else ExitReason.STOP
         entries = [order for order in working if not order.is_exit]
-        return self._leave(book, trade, entries, exits, (bid, ask, last), at)
+        return self._leave(book, trade, (entries, exits), (bid, ask, last), at)
 
     def trail(self, book: Book, close: Price) -> bool:
         """Move the stop behind a new best close; ``True`` if it moved. Stops never move back."""
@@ -116,9 +118,7 @@ class Exits:
             f"trying again in {wait_s} s, attempt {trade.exit_rejections + 1}."
         )
 
-    def _protect(
-        self, book: Book, trade: OpenTrade, stops: list[Order], last: Price, at: Instant
-    ) -> list[Want]:
+    def _protect(self, book: Book, trade: OpenTrade, stops: list[Order], at: Instant) -> list[Want]:
         if trade.stop_px is None:
             return []
         owned = abs(book.net_qty)
@@ -177,11 +177,11 @@ class Exits:
         self,
         book: Book,
         trade: OpenTrade,
-        entries: list[Order],
-        exits: list[Order],
+        working_orders: tuple[list[Order], list[Order]],
         quote: tuple[Price, Price, Price],
         at: Instant,
     ) -> list[Want]:
+        entries, exits = working_orders
         wants: list[Want] = [
             _cancel(order, at, "leaving") for order in entries if order.status in _RESTING
         ]
@@ -249,9 +249,7 @@ class Exits:
         else:
             near = ask or last
             limit_px = on_tick_up(near + Price(int(near) * CHASE_THROUGH_BP // 10_000), tick)
-        return ModifyOrder(
-            cl_ord_id=order.cl_ord_id, at=at, ord_type=OrdType.LIMIT, price=limit_px
-        )
+        return ModifyOrder(cl_ord_id=order.cl_ord_id, at=at, ord_type=OrdType.LIMIT, price=limit_px)
 
     def _wake(self, at: Instant) -> None:
         self.wake_at = min(self.wake_at, at)

@@ -54,7 +54,10 @@ TRANSITIONS: Final = MappingProxyType(
         (_S.PENDING_REPLACE, _E.UNKNOWN): _S.UNKNOWN,
         (_S.PENDING_CANCEL, _E.NEW): _S.PENDING_CANCEL,
         (_S.PENDING_CANCEL, _E.TRIGGERED): _S.PENDING_CANCEL,
-        (_S.PENDING_CANCEL, _E.TRADE): _S.PENDING_CANCEL,  # Fills outrun cancels, in the real world.
+        (
+            _S.PENDING_CANCEL,
+            _E.TRADE,
+        ): _S.PENDING_CANCEL,  # Fills outrun cancels, in the real world.
         (_S.PENDING_CANCEL, _E.REPLACED): _S.PENDING_CANCEL,
         (_S.PENDING_CANCEL, _E.REPLACE_REJECTED): _S.PENDING_CANCEL,
         (_S.PENDING_CANCEL, _E.CANCELED): _S.CANCELED,

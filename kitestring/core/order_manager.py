@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from kitestring.core.cells import Dirty
 from kitestring.core.order_life import RESTING, TRANSITIONS
 from kitestring.domain.errors import InvariantBroken
 from kitestring.domain.ids import ClOrdId, StrategyId
@@ -43,7 +44,7 @@ class OrderManager:
 
     __slots__ = ("_dirty", "_finished", "by_strategy", "placed", "table")
 
-    def __init__(self, dirty: dict[str, msgspec.Struct | None]) -> None:
+    def __init__(self, dirty: Dirty) -> None:
         self.table: dict[ClOrdId, Order] = {}
         self.by_strategy: dict[StrategyId, dict[ClOrdId, Order]] = {}
         """Orders that can still fill, by the strategy that owns them."""

@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from kitestring.core.cells import Dirty
 from kitestring.domain.charges import NO_CHARGES, ChargeBook, Charges
 from kitestring.domain.errors import InvariantBroken
 from kitestring.domain.ids import InstrumentId, StrategyId, TradeId
@@ -42,7 +43,7 @@ class Portfolio:
         self,
         instruments: Mapping[InstrumentId, Instrument],
         charge_book: ChargeBook,
-        dirty: dict[str, msgspec.Struct | None],
+        dirty: Dirty,
     ) -> None:
         self.books: dict[StrategyId, Book] = {}
         self.open_by_instrument: dict[InstrumentId, list[Book]] = {}

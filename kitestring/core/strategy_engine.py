@@ -22,6 +22,7 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
+from kitestring.core.cells import Dirty
 from kitestring.core.settings import StrategySettings
 from kitestring.core.strategy import Inputs, StrategyDefinition, inputs_class, value_names
 from kitestring.core.strategy_feed import BarFeed
@@ -151,7 +152,7 @@ class StrategyEngine:
         definitions: Mapping[str, StrategyDefinition],
         instruments: Mapping[InstrumentId, Instrument],
         sessions: Mapping[Segment, Session],
-        dirty: dict[str, msgspec.Struct],
+        dirty: Dirty,
     ) -> None:
         self._instruments = instruments
         self._sessions = sessions

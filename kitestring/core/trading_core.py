@@ -18,6 +18,7 @@ from typing import Final, assert_never
 
 import msgspec
 
+from kitestring.core.cells import Dirty
 from kitestring.core.exits import Exits, Want
 from kitestring.core.market_data_engine import MarketDataEngine
 from kitestring.core.order_manager import OrderManager
@@ -112,7 +113,7 @@ class TradingCore:
     ) -> None:
         self.settings = settings
         self.facts: list[Fact] = []
-        self.dirty: dict[str, msgspec.Struct | None] = {}
+        self.dirty: Dirty = {}
         self.must_commit = False
         self.next_due_at: Instant = NEVER
         self.state = CoreState()
@@ -143,6 +144,7 @@ class TradingCore:
         self._wakes: list[Instant] = []
         self._next_watch: Instant = 0
         for row in settings.strategies:
+            self.risk.admit(row)
             self.portfolio.open(row.name, row.instrument, row.product)
             self._positions[row.name] = 0
         for session in sessions.values():
@@ -173,7 +175,7 @@ class TradingCore:
         self.must_commit = True
         return commands
 
-    def take(self) -> tuple[tuple[Fact, ...], dict[str, msgspec.Struct | None]]:
+    def take(self) -> tuple[tuple[Fact, ...], Dirty]:
         """What the journal has to keep since the last time; called once per commit."""
         self.portfolio.touch_open()
         self.state.issued = self._ids.issued
@@ -187,8 +189,7 @@ class TradingCore:
     def observe(self, event: TickFrame | BarFrame | TimerFired | Gap) -> None:
         """Rebuild market data and indicators from the tape after a restart; decides nothing."""
         if isinstance(event, TickFrame):
-            for tick in event.ticks:
-                self.market.accept(tick)
+            self.market.accept_frame(event)
         elif isinstance(event, BarFrame):
             for bar in event.bars:
                 self.strategies.warm(self.market.accept_bar(bar))
@@ -232,15 +233,13 @@ class TradingCore:
 
     def _on_ticks(self, frame: TickFrame) -> None:
         self.state.now = max(self.state.now, frame.received_at)
-        accept = self.market.accept
+        believed = self.market.accept_frame(frame)
         held = self.portfolio.open_by_instrument
         if not held:
-            for tick in frame.ticks:
-                accept(tick)
             return
-        for tick in frame.ticks:
-            if accept(tick) and tick.instrument in held:
-                self._mark(tick.instrument, tick.last_px)
+        for view in believed:
+            if view.instrument.id in held:
+                self._mark(view.instrument.id, view.last_px)
         if frame.received_at >= self._next_watch:
             self._watch(frame.received_at)
 
@@ -305,9 +304,13 @@ class TradingCore:
         self._square_off(at)
         for book in self._busy_books():
             trade = book.trade
-            if trade is not None and trade.leaving is None and trade.exit_at is not None:
-                if at >= trade.exit_at:
-                    trade.leaving = ExitReason.TIME
+            if (
+                trade is not None
+                and trade.leaving is None
+                and trade.exit_at is not None
+                and at >= trade.exit_at
+            ):
+                trade.leaving = ExitReason.TIME
             self._settle(book)
         if self.portfolio.open_by_instrument:
             self._watch(at)
@@ -383,8 +386,10 @@ class TradingCore:
         trade = book.trade
         assert trade is not None
         exits_working = any(order.is_exit for order in self.orders.working(book.strategy))
-        if trade.leaving is None and not exits_working and self._enter(
-            signal, book, side, closes_qty=-owned
+        if (
+            trade.leaving is None
+            and not exits_working
+            and self._enter(signal, book, side, closes_qty=-owned)
         ):
             return
         # A stop rests at the broker, or risk refuses the new side: get out first, then look again.
@@ -597,9 +602,7 @@ class TradingCore:
         found = differences(snapshot, self.orders, self.portfolio)
         if found:
             for what, ours, theirs in found:
-                self.facts.append(
-                    Discrepancy(at=snapshot.at, what=what, ours=ours, theirs=theirs)
-                )
+                self.facts.append(Discrepancy(at=snapshot.at, what=what, ours=ours, theirs=theirs))
             what, ours, theirs = found[0]
             self.state.untrusted = f"{what}: we say {ours}, the broker says {theirs}"
         elif self.state.untrusted:
@@ -723,4 +726,3 @@ class TradingCore:
     def _note(self, kind: str, sentence: str) -> None:
         self.facts.append(Note(at=self.state.now, kind=kind, sentence=sentence))
         self.must_commit = True
-

@@ -58,9 +58,7 @@ def read_story(journal: Journal) -> Story:
     history: list[HistoryLoaded] = []
     latest: dict[ClOrdId, Unanswered] = {}
     for number, commit in journal.commits():
-        last = LastCommit(
-            number, commit.inbox, commit.at, commit.feed_position, commit.tape_offset
-        )
+        last = LastCommit(number, commit.inbox, commit.at, commit.feed_position, commit.tape_offset)
         for fact in commit.facts:
             _notice(fact, commit, history, latest)
     return Story(last, tuple(history), tuple(latest.values()))
@@ -85,9 +83,9 @@ def restore(
     tape: Iterable[tuple[int, Frame | TimerFired]],
 ) -> None:
     """Rebuild a core from the journal's cells, the warm-up bars and the tape."""
-    for event in story.history:
-        core.market.load_history(event)
-        core.strategies.warm(event.bars)
+    for loaded in story.history:
+        core.market.load_history(loaded)
+        core.strategies.warm(loaded.bars)
     for _, event in tape:
         core.observe(event)
     core.restore(journal.cells())
@@ -95,7 +93,7 @@ def restore(
 
 def still_unanswered(core: TradingCore, story: Story) -> list[Unanswered]:
     """Committed commands that the restored orders still wait for, in the order they were issued."""
-    waiting = []
+    waiting: list[Unanswered] = []
     for unanswered in story.unanswered:
         order = core.orders.table.get(unanswered.command.cl_ord_id)
         if order is not None and _WAITING.get(order.status) is type(unanswered.command):

@@ -178,7 +178,11 @@ class SyntheticFeed:
         span = self._span(self._day)
         made = [
             tick_columns(
-                self._seed, instrument, self._session(self._day, instrument.segment), span, self._kind
+                self._seed,
+                instrument,
+                self._session(self._day, instrument.segment),
+                span,
+                self._kind,
             )
             for instrument in self._instruments
         ]
@@ -189,9 +193,7 @@ class SyntheticFeed:
         columns = TickColumns(*(column[order] for column in joined))
         (begins,) = np.nonzero(np.diff(columns.second, prepend=-1))
         delays = Stream(self._seed, "delays", self._day.isoformat()).below(len(begins), 340_000)
-        return _Rows(
-            owner[order], columns, np.append(begins, len(columns.second)), delays + 40_000
-        )
+        return _Rows(owner[order], columns, np.append(begins, len(columns.second)), delays + 40_000)
 
     def _past_columns(self, instrument: Instrument, day: dt.date) -> TickColumns:
         """The ticks of an earlier day; the day before is kept, others are made when asked for."""
@@ -263,6 +265,16 @@ def _bars(
     )
     close_at = session.close_at
     return [
-        Bar(instrument, minutes, open_at, min(open_at + length, close_at), first, high, low, last, qty)
+        Bar(
+            instrument,
+            minutes,
+            open_at,
+            min(open_at + length, close_at),
+            first,
+            high,
+            low,
+            last,
+            qty,
+        )
         for open_at, first, high, low, last, qty in rows
     ]

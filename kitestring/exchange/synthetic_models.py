@@ -36,7 +36,13 @@ class SyntheticModel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _share(
-    name: str, base: str, market_pct: int, banking_pct: int, own_bp: int, trade_qty: int, touch_qty: int
+    name: str,
+    base: str,
+    market_pct: int,
+    banking_pct: int,
+    own_bp: int,
+    trade_qty: int,
+    touch_qty: int,
 ) -> SyntheticModel:
     return SyntheticModel(
         base=price(base),
