@@ -364,6 +364,10 @@ class StrategyEngine:
         run = self._runs[strategy]
         return None if run.cell.off else self._fail(run, at, error)
 
+    def state_of(self, strategy: StrategyId) -> msgspec.Struct:
+        """What a strategy remembers from bar to bar."""
+        return self._runs[strategy].cell.state
+
     def status(self) -> list[StrategyStatus]:
         """Every strategy as it stands."""
         return [
