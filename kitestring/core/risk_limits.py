@@ -203,7 +203,8 @@ def strategy_awake(
     if tally is None or standing.at >= tally.cooldown_until:
         return None
     until = f"until {ist_clock(tally.cooldown_until)}" if limits.cooldown else "for today"
-    return f"{request.settings.name} lost {limits.loss_streak} trades in a row and pauses {until}."
+    lost = "a trade" if limits.loss_streak == 1 else f"{limits.loss_streak} trades in a row"
+    return f"{request.settings.name} lost {lost} and pauses {until}."
 
 
 def data_alive(
