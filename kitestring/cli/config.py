@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 
@@ -74,17 +75,17 @@ class PaperConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Section ``paper``: how paper fills and what it charges."""
 
     fill_model: FillModel = FillModel.MARKET
-    flat_charge_rate: float | None = None
-    """A flat fraction of the traded value instead of Zerodha's dated rates (``None``)."""
+    flat_charge_ppm: int | None = None
+    """Millionths of the traded value, instead of Zerodha's dated rates (``None``)."""
     seed: int = 1
     """Of the synthetic market."""
 
     @property
     def charges(self) -> str:
         """The charges as the settings file names them."""
-        if self.flat_charge_rate is None:
+        if self.flat_charge_ppm is None:
             return "zerodha"
-        return f"flat {self.flat_charge_rate * 100:.6g}%"
+        return f"flat {Decimal(self.flat_charge_ppm) / 10_000:f}%"
 
 
 class StrategyConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -199,7 +200,7 @@ def _paper(tree: Tree | None, words: Words) -> PaperConfig:
         fill_model=words.choice(
             rows.get("fill_model"), "paper.fill_model", FillModel, default.fill_model
         ),
-        flat_charge_rate=words.charges(rows.get("charges"), "paper.charges"),
+        flat_charge_ppm=words.charges(rows.get("charges"), "paper.charges"),
         seed=words.whole(rows.get("seed"), "paper.seed", default.seed, least=0),
     )
 
@@ -280,11 +281,12 @@ def _strategy(tree: Tree, words: Words, path: str, universe: tuple[str, ...]) ->
         words.fault(rows["capital"], f"{path}.capital", "and `lots` exclude each other")
     between = words.times(rows.get("trade_between"), f"{path}.trade_between")
     name = words.word(rows.get("name"), f"{path}.name") or strategy or ""
+    signal_from = words.word(rows.get("signal_from"), f"{path}.signal_from")
     return StrategyConfig(
         strategy=strategy or "",
         name=name,
         instruments=instruments or universe,
-        signal_from=words.word(rows.get("signal_from"), f"{path}.signal_from"),
+        signal_from=None if signal_from is None else signal_from.upper(),
         minutes=words.one_of(rows.get("timeframe"), f"{path}.timeframe", TIMEFRAME_MINUTES, 5),
         params=words.params(rows.get("params"), f"{path}.params"),
         product=words.choice(rows.get("product"), f"{path}.product", Product, Product.MIS),

@@ -192,15 +192,21 @@ class Words:
         self.fault(tree, path, f"must be rupees above zero, such as 500000 or 5 lakh{_it_is(tree)}")
         return None
 
-    def charges(self, tree: Tree | None, path: str) -> float | None:
-        """``zerodha`` (``None``: the dated rates) or ``flat 0.03%`` (a fraction)."""
+    def charges(self, tree: Tree | None, path: str) -> int | None:
+        """``zerodha`` (``None``: the dated rates) or ``flat 0.03%`` (in millionths)."""
         written = tree.text.strip() if isinstance(tree, Scalar) else ""
         if tree is None or written.lower() == "zerodha":
             return None
         flat = _FLAT.fullmatch(written)
-        if flat and _is_number(flat[1]) and float(flat[1]) < 10:
-            return float(Decimal(flat[1]) / 100)
-        self.fault(tree, path, f"must be `zerodha` or `flat 0.03%`{_it_is(tree)}")
+        if flat and _is_number(flat[1]):
+            millionths = Decimal(flat[1]) * 10_000
+            if millionths == int(millionths) and millionths < 100_000:
+                return int(millionths)
+        self.fault(
+            tree,
+            path,
+            "must be `zerodha` or `flat 0.03%` (below 10 %, at most four decimals)" + _it_is(tree),
+        )
         return None
 
     def time(self, tree: Tree | None, path: str) -> dt.time | None:

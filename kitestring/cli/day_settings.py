@@ -15,6 +15,7 @@ import msgspec
 
 from kitestring.cli.config import ConfigFile, Engines, SegmentWord, StrategyConfig
 from kitestring.core.settings import DaySettings, StrategySettings
+from kitestring.core.strategy import StrategyDefinition
 from kitestring.domain.errors import ConfigError
 from kitestring.domain.ids import StrategyId
 from kitestring.domain.instants import Instant, instant, ist_clock
@@ -22,11 +23,12 @@ from kitestring.domain.instruments import Instrument, InstrumentKind, Segment
 from kitestring.domain.orders import Product
 from kitestring.domain.ports import Manifest
 from kitestring.domain.sessions import Session
+from kitestring.market.logical_names import current_future, share
 
-Resolver = Callable[[str, Manifest], Instrument | None]
+Resolver = Callable[[str, Manifest, Engines], Instrument | None]
 """A logical name (``NIFTY``, ``NIFTY index``) to the day's instrument, or ``None``: not in the feed."""
-ParamsType = Callable[[str], type[msgspec.Struct]]
-"""A strategy's name to the type of its parameters; raises ``ConfigError`` for no such strategy."""
+ReadStrategy = Callable[[str], StrategyDefinition]
+"""A strategy's name to the strategy; raises ``ConfigError`` if there is none or it is refused."""
 
 _KINDS = {
     Engines.NONE: (),
@@ -48,34 +50,40 @@ class SettledDay(msgspec.Struct, frozen=True, kw_only=True):
     settings: DaySettings
     sessions: dict[Segment, Session]
     """The feed's sessions with our own cut-offs."""
+    strategies: dict[str, StrategyDefinition]
+    """The strategies of the day, read and checked, by file name."""
     notes: tuple[str, ...] = ()
 
 
 def day_settings(
     file: ConfigFile,
     manifest: Manifest,
-    resolver: Resolver,
     *,
     engines: Engines,
     run_key: str,
+    read_strategy: ReadStrategy,
+    resolver: Resolver | None = None,
     bar_grace_ms: int = 0,
-    params_type: ParamsType | None = None,
 ) -> SettledDay:
     """Everything the core needs to know of the day. Raises ``ConfigError`` if it cannot be known."""
+    resolver = resolver or contract_of_the_day
+    definitions: dict[str, StrategyDefinition] = {}
     notes: list[str] = []
     missing: list[str] = []
     strategies: list[StrategySettings] = []
     for number, entry in enumerate(file.config.strategies):
-        if params_type is not None:
-            _check_params(file, number, entry, params_type(entry.strategy))
+        if entry.strategy not in definitions:
+            definitions[entry.strategy] = _read(file, number, entry, read_strategy)
+        _check_params(file, number, entry, definitions[entry.strategy].params_type)
         for name in entry.instruments:
-            traded = resolver(name, manifest)
-            if traded is None:
+            if resolver(name, manifest, Engines.ALL) is None:
                 missing.append(name)
                 continue
-            if traded.kind not in _KINDS[engines]:
-                continue
-            strategies.append(_one(file, number, name, traded, manifest, resolver))
+            traded = resolver(name, manifest, engines)
+            if traded is not None and traded.kind in _KINDS[engines]:
+                source = _source(file, number, traded, manifest, resolver)
+                _check_product(file, number, entry, traded)
+                strategies.append(_one(entry, name, traded, source))
     if missing:
         absent = ", ".join(dict.fromkeys(missing))
         notes.append(f"not in this feed, so not traded: {absent}")
@@ -95,7 +103,9 @@ def day_settings(
         bar_grace_ms=bar_grace_ms,
     )
     sessions = day_sessions(file, manifest)
-    return SettledDay(settings=settings, sessions=sessions, notes=tuple(notes))
+    return SettledDay(
+        settings=settings, sessions=sessions, strategies=definitions, notes=tuple(notes)
+    )
 
 
 def day_sessions(file: ConfigFile, manifest: Manifest) -> dict[Segment, Session]:
@@ -124,56 +134,65 @@ def day_sessions(file: ConfigFile, manifest: Manifest) -> dict[Segment, Session]
     return sessions
 
 
-def contract_of_the_day(name: str, manifest: Manifest) -> Instrument | None:
-    """The plain resolver: what a name means among the instruments of one feed.
+def contract_of_the_day(name: str, manifest: Manifest, engines: Engines) -> Instrument | None:
+    """What a name means among the instruments of one feed, under ``--engines``.
 
-    ``RELIANCE`` is the share; ``NIFTY``, which has no share, its nearest future that has not
-    expired; ``NIFTY index``, ``NIFTY future``, ``RELIANCE share`` say it outright. A full id
-    (``NFO:NIFTY26NOVFUT``) or symbol names itself.
+    ``RELIANCE`` is the share (its future under ``fno``); ``NIFTY``, which has no share, its current
+    future; ``NIFTY index``, ``RELIANCE future``, ``RELIANCE share`` say it outright. A full id
+    (``NFO:NIFTY26NOVFUT``) names itself.
     """
     for instrument in manifest.instruments:
-        if name in {instrument.id, instrument.symbol} and name != instrument.name:
+        if name == instrument.id:
             return instrument
     logical, _, word = name.partition(" ")
-    kinds = {
-        "": (InstrumentKind.EQUITY, InstrumentKind.FUTURE),
-        "index": (InstrumentKind.INDEX,),
-        "future": (InstrumentKind.FUTURE,),
-        "share": (InstrumentKind.EQUITY,),
-    }.get(word.lower(), ())
-    for kind in kinds:
-        found = [
-            instrument
-            for instrument in manifest.instruments
-            if instrument.kind is kind
-            and instrument.name == logical
-            and (instrument.expiry is None or instrument.expiry >= manifest.date)
-        ]
-        if found:
-            return min(found, key=lambda instrument: instrument.expiry or dt.date.max)
+    if word.lower() == "index":
+        return _index(logical, manifest)
+    found = None
+    if engines is not Engines.FNO and word.lower() in {"", "share"}:
+        found = share(logical, manifest.instruments)
+    if found is None and engines is not Engines.EQUITY and word.lower() in {"", "future"}:
+        found = current_future(logical, manifest.instruments, manifest.date)
+    return found
+
+
+def _index(logical: str, manifest: Manifest) -> Instrument | None:
+    for instrument in manifest.instruments:
+        if instrument.kind is InstrumentKind.INDEX and logical in {
+            instrument.name,
+            instrument.symbol,
+        }:
+            return instrument
     return None
 
 
+def _read(
+    file: ConfigFile, number: int, entry: StrategyConfig, read_strategy: ReadStrategy
+) -> StrategyDefinition:
+    try:
+        return read_strategy(entry.strategy)
+    except ConfigError as error:
+        where = file.where("strategies", number, "strategy")
+        raise ConfigError(f"{where}: {error.what}", do=error.do) from error
+
+
+def _source(
+    file: ConfigFile, number: int, traded: Instrument, manifest: Manifest, resolver: Resolver
+) -> Instrument:
+    name = file.config.strategies[number].signal_from
+    if name is None:
+        return traded
+    source = resolver(name, manifest, Engines.ALL)
+    if source is None:
+        raise ConfigError(
+            f"{file.where('strategies', number, 'signal_from')}: {manifest.name} carries no {name}.",
+            do=f"The feed carries {_names(manifest)}; or leave signal_from out.",
+        )
+    return source
+
+
 def _one(
-    file: ConfigFile,
-    number: int,
-    name: str,
-    traded: Instrument,
-    manifest: Manifest,
-    resolver: Resolver,
+    entry: StrategyConfig, name: str, traded: Instrument, source: Instrument
 ) -> StrategySettings:
-    entry = file.config.strategies[number]
-    source: Instrument | None = traded
-    if entry.signal_from is not None:
-        source = resolver(entry.signal_from, manifest)
-        if source is None:
-            raise ConfigError(
-                f"{file.where('strategies', number, 'signal_from')}: {manifest.name} carries no "
-                f"{entry.signal_from}.",
-                do=f"The feed carries {_names(manifest)}; or leave signal_from out.",
-            )
-    assert source is not None
-    _check_product(file, number, entry, traded)
     return StrategySettings(
         name=StrategyId(f"{entry.name}-{name}"),
         strategy=entry.strategy,
@@ -221,6 +240,11 @@ def _check_params(
             raise ConfigError(
                 f"{where}: {entry.strategy}'s {key} must be {wanted}; it is {value}."
             ) from error
+    try:
+        msgspec.convert(entry.params, params_type)
+    except msgspec.ValidationError as error:
+        where = file.where("strategies", number, "params")
+        raise ConfigError(f"{where}: {entry.strategy} does not take this: {error}.") from error
 
 
 def _moment(session: Session, time: dt.time | None, otherwise: Instant) -> Instant:

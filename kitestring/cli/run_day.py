@@ -43,7 +43,7 @@ Exit codes:
 RunDay = Callable[["DayRequest", "Watcher"], "DayResult"]
 
 
-class _Speed(click.ParamType):
+class _Speed(click.ParamType[float]):
     """``max``, or market seconds per second."""
 
     name = "speed"
@@ -64,7 +64,7 @@ class _Speed(click.ParamType):
         return speed
 
 
-class _Day(click.ParamType):
+class _Day(click.ParamType[dt.date]):
     """An ISO date."""
 
     name = "YYYY-MM-DD"
