@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from kitestring.core.cells import Dirty
 from kitestring.core.risk_limits import ENTRY_LIMITS, Limits, resolve, time_of_day
 from kitestring.core.risk_state import (
     RISK_CELL,
@@ -87,7 +88,7 @@ class RiskEngine:
         settings: RiskSettings,
         capital: Money,
         session_date: dt.date,
-        dirty: dict[str, msgspec.Struct],
+        dirty: Dirty,
     ) -> None:
         self._limits: Limits = resolve(settings, capital)
         self._dirty = dirty
@@ -103,7 +104,7 @@ class RiskEngine:
         cell = cells.get(RISK_CELL)
         if cell is None:
             return
-        kept = msgspec.json.decode(cell, type=RiskState)
+        kept = msgspec.msgpack.decode(cell, type=RiskState)
         if kept.date == self.state.date:
             self.state = kept
         else:
