@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import FrameType
 
 import msgspec
 
@@ -42,6 +43,8 @@ from kitestring.store.journal import SqliteJournal
 from kitestring.store.paths import RunPaths, open_run
 from kitestring.store.tape import FileTape
 from kitestring.store.tape_reader import TapeReader
+
+_Handler = Callable[[int, FrameType | None], object] | int | signal.Handlers | None
 
 FAULTS_MAX = 2
 """A second failure of the house itself on one day ends the day."""
@@ -144,7 +147,9 @@ class PaperEngine:
             held.callback(scribe.close)
             resumed = story.last is not None
             if story.last is not None:
-                self._recover(core, broker, journal, ledger, paths, story)
+                self._recover(
+                    core, broker, journal=journal, ledger=ledger, paths=paths, story=story
+                )
             scribe.catch_up()
             tape = self._tape(paths, story)
             held.callback(tape.close)
@@ -202,6 +207,7 @@ class PaperEngine:
         self,
         core: TradingCore,
         broker: PaperBroker,
+        *,
         journal: SqliteJournal,
         ledger: ExchangeLedger,
         paths: RunPaths,
@@ -308,18 +314,20 @@ def _settled_garbage() -> Iterator[None]:
 def _stopping_on_ctrl_c(stop: Callable[[], None]) -> Iterator[None]:
     """The first Ctrl-C (or SIGTERM) stops after the frame in hand; a second one stops at once."""
 
-    def asked(number: int, _frame: object) -> None:
-        stop()
-        signal.signal(number, before[number])
+    before: list[tuple[signal.Signals, _Handler]] = []
 
-    before: dict[int, object] = {}
+    def asked(_number: int, _frame: FrameType | None) -> None:
+        stop()
+        for number, handler in before:
+            signal.signal(number, handler)
+
     for number in (signal.SIGINT, signal.SIGTERM):
         try:
-            before[number] = signal.signal(number, asked)
+            before.append((number, signal.signal(number, asked)))
         except ValueError:  # Not the main thread: whoever runs us there stops us another way.
             break
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in before:
             signal.signal(number, handler)
