@@ -191,8 +191,7 @@ class TradingCore:
         if isinstance(event, TickFrame):
             self.market.accept_frame(event)
         elif isinstance(event, BarFrame):
-            for bar in event.bars:
-                self.strategies.warm(self.market.accept_bar(bar))
+            self.strategies.warm(self.market.accept_bar_frame(event))
         elif isinstance(event, TimerFired):
             if event.due_at >= self.market.next_due_at:
                 self.strategies.warm(self.market.close_due(event.due_at))
@@ -242,17 +241,19 @@ class TradingCore:
 
     def _on_bars(self, frame: BarFrame) -> None:
         self.state.now = max(self.state.now, frame.received_at)
-        closed: list[Bar] = []
-        for bar in frame.bars:
-            closed.extend(self.market.accept_bar(bar))
-            if bar.instrument in self.portfolio.open_by_instrument:
-                # Within a bar the adverse end comes first: the stop is believed before the target.
-                self._mark(bar.instrument, bar.low)
-                self._mark(bar.instrument, bar.high)
-                self._mark(bar.instrument, bar.close)
+        closed = self.market.accept_bar_frame(frame)
+        held = self.portfolio.open_by_instrument
+        if held:
+            for bar in frame.bars:
+                if bar.instrument in held:
+                    # Within a bar the adverse end comes first: a stop is believed before a target.
+                    self._mark(bar.instrument, bar.low)
+                    self._mark(bar.instrument, bar.high)
+                    self._mark(bar.instrument, bar.close)
         self._on_closed(closed, frame.received_at)
-        if self.portfolio.open_by_instrument:
+        if held:
             self._watch(frame.received_at)
+        self._schedule()
 
     def _mark(self, instrument: InstrumentId, px: Price) -> None:
         """A new price for positions held: best and worst so far, and targets."""
