@@ -223,10 +223,7 @@ class TradingCore:
         """Opening capital and everything earned, lost and paid since, at the last marks."""
         portfolio = self.portfolio
         return (
-            self.settings.capital
-            + portfolio.realised
-            + self.unrealised()
-            - portfolio.charges_money
+            self.settings.capital + portfolio.realised + self.unrealised() - portfolio.charges_money
         )
 
     # ── market data ─────────────────────────────────────────────────────────────────────────────

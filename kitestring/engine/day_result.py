@@ -26,6 +26,11 @@ class Terms(Protocol):
         """Which charges were booked."""
         ...
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for the report, besides the feed's own."""
+        ...
+
 
 def day_result(
     core: TradingCore, manifest: Manifest, tally: Tally, paths: RunPaths, terms: Terms
@@ -50,7 +55,7 @@ def day_result(
         opening_equity=opening,
         closing_equity=closing,
         stand_ins=manifest.stand_ins,
-        notes=manifest.notes,
+        notes=manifest.notes + terms.notes,
         orders=tally.orders,
         fills=tally.fills,
         trades=tally.trades,

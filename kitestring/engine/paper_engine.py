@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import FrameType
 
 import msgspec
 
@@ -25,7 +26,9 @@ from kitestring.core.trading_core import TradingCore
 from kitestring.domain.charges import ChargeBook
 from kitestring.domain.errors import HouseError
 from kitestring.domain.events import DaySealed, RunOpened
+from kitestring.domain.instruments import Segment
 from kitestring.domain.ports import Feed
+from kitestring.domain.sessions import Session
 from kitestring.domain.verdicts import HaltPolicy
 from kitestring.engine.clocks import AsFastAsPossible, Pace, TimesFaster, wall_now, wall_seconds
 from kitestring.engine.day_result import day_result
@@ -41,6 +44,8 @@ from kitestring.store.paths import RunPaths, open_run
 from kitestring.store.tape import FileTape
 from kitestring.store.tape_reader import TapeReader
 
+_Handler = Callable[[int, FrameType | None], object] | int | signal.Handlers | None
+
 FAULTS_MAX = 2
 """A second failure of the house itself on one day ends the day."""
 
@@ -50,6 +55,10 @@ class PaperPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     settings: DaySettings
     feed: Feed
+    sessions: Mapping[Segment, Session]
+    """The feed's sessions with our own cut-offs."""
+    notes: tuple[str, ...]
+    """Sentences for the report, besides the feed's own."""
     definitions: Mapping[str, StrategyDefinition]
     charge_book: ChargeBook
     fill_model: FillModel
@@ -112,7 +121,7 @@ class PaperEngine:
             core = TradingCore(
                 plan.settings,
                 instruments=manifest.instruments,
-                sessions=manifest.sessions,
+                sessions=plan.sessions,
                 definitions=plan.definitions,
                 charge_book=plan.charge_book,
                 previous_close={
@@ -125,7 +134,7 @@ class PaperEngine:
             held.callback(ledger.close)
             broker = PaperBroker(
                 instruments=core.instruments,
-                sessions=manifest.sessions,
+                sessions=plan.sessions,
                 charges=plan.charge_book,
                 cash=plan.settings.capital,
                 fill_model=plan.fill_model,
@@ -138,9 +147,11 @@ class PaperEngine:
             held.callback(scribe.close)
             resumed = story.last is not None
             if story.last is not None:
-                self._recover(core, broker, journal, ledger, paths, story)
+                self._recover(
+                    core, broker, journal=journal, ledger=ledger, paths=paths, story=story
+                )
             scribe.catch_up()
-            tape = FileTape(paths.tape, manifest)
+            tape = self._tape(paths, story)
             held.callback(tape.close)
             day = self._day = TradingDay(
                 core,
@@ -196,16 +207,23 @@ class PaperEngine:
         self,
         core: TradingCore,
         broker: PaperBroker,
+        *,
         journal: SqliteJournal,
         ledger: ExchangeLedger,
         paths: RunPaths,
         story: Story,
     ) -> None:
         assert story.last is not None
-        reader = TapeReader(paths.tape)
-        reader.truncate_to(story.last.tape_offset)
-        restore(core, journal, story, reader.events(story.last.tape_offset))
+        restore(core, journal, story, TapeReader(paths.tape).records(story.last.tape_offset))
         broker.recover(ledger.records(), story.last.at)
+
+    def _tape(self, paths: RunPaths, story: Story) -> FileTape:
+        """The tape up to the last commit; what came after it comes again from the feed."""
+        if story.last is not None:
+            return FileTape.resume(paths.tape, story.last.tape_offset, story.last.tape_hash)
+        # Killed before its first commit: what the tape holds was never part of the day.
+        paths.tape.unlink(missing_ok=True)
+        return FileTape.begin(paths.tape, self._plan.feed.manifest)
 
     def _open(self, day: TradingDay) -> None:
         plan, manifest = self._plan, self._plan.feed.manifest
@@ -230,7 +248,8 @@ class PaperEngine:
         for instrument, minutes, bars in day.core.strategies.history_needed():
             loaded = plan.feed.history(instrument, minutes, bars)
             if loaded:
-                day.tell(history_event(instrument, minutes, loaded, manifest.name))
+                # Not told one by one: the opening is one commit, so that it is whole or not there.
+                day.core.step(history_event(instrument, minutes, loaded, manifest.name))
         day.note("opened", f"The day is open: {manifest.name}.")
 
     def _seal(self, day: TradingDay, scribe: Scribe) -> None:
@@ -272,7 +291,7 @@ class PaperEngine:
             strategies=tuple(row.name for row in plan.settings.strategies),
             artifacts=str(plan.artifacts),
             stand_ins=manifest.stand_ins,
-            notes=manifest.notes,
+            notes=manifest.notes + plan.notes,
             resumed_at=resumed_at,
             speed=plan.speed,
         )
@@ -295,18 +314,20 @@ def _settled_garbage() -> Iterator[None]:
 def _stopping_on_ctrl_c(stop: Callable[[], None]) -> Iterator[None]:
     """The first Ctrl-C (or SIGTERM) stops after the frame in hand; a second one stops at once."""
 
-    def asked(number: int, _frame: object) -> None:
-        stop()
-        signal.signal(number, before[number])
+    before: list[tuple[signal.Signals, _Handler]] = []
 
-    before = {}
+    def asked(_number: int, _frame: FrameType | None) -> None:
+        stop()
+        for number, handler in before:
+            signal.signal(number, handler)
+
     for number in (signal.SIGINT, signal.SIGTERM):
         try:
-            before[number] = signal.signal(number, asked)
+            before.append((number, signal.signal(number, asked)))
         except ValueError:  # Not the main thread: whoever runs us there stops us another way.
             break
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in before:
             signal.signal(number, handler)

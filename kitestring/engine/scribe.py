@@ -108,5 +108,3 @@ class Scribe:
         """Write everything once more and let go."""
         self.write()
         self._events.close()
-
-

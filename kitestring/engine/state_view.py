@@ -43,7 +43,9 @@ def state_view(core: TradingCore, *, mode: str, run: str, commit: int) -> StateV
         charges=charges,
         net_pnl=gross - charges,
         positions=tuple(
-            _position(core, book) for book in portfolio.books.values() if book.bought_qty or book.sold_qty
+            _position(core, book)
+            for book in portfolio.books.values()
+            if book.bought_qty or book.sold_qty
         ),
         open_orders=tuple(_order(order) for order in core.orders.all_working()),
         strategies=_strategies(core),

@@ -168,17 +168,7 @@ class SyntheticFeed:
     def _rows(self) -> _Rows:
         span = _span(self._day)
         made = [
-<<<<<<< HEAD
-            tick_columns(
-                self._seed,
-                instrument,
-                self._session(self._day, instrument.segment),
-                span,
-                self._kind,
-            )
-=======
             tick_columns(self._seed, instrument, _session(instrument, self._day), span, self._kind)
->>>>>>> synthetic
             for instrument in self._instruments
         ]
         joined = [
