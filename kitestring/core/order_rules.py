@@ -227,17 +227,15 @@ def largest_order(instrument: Instrument, slices_max: int = SLICES_MAX) -> int |
 def slices(qty: int, freeze: int, lot: int) -> list[int]:
     """Cut a quantity into orders the exchange takes: whole lots, none above the freeze quantity.
 
-    ``freeze`` 0 means no limit. At most ten; a larger quantity is a bug of the caller (risk has
-    already reduced it) and fails the assertion, as does a freeze below one lot.
+    ``freeze`` 0 means no limit. Risk keeps an entry to ten; an exit is cut into as many as it
+    needs, for a position carried over a lowered freeze quantity must still get out. Where the
+    freeze is below one lot the numbers are wrong and the order stays whole: theirs to judge.
     """
-    if freeze == 0 or qty <= freeze:
-        return [qty]
     each = freeze // lot * lot
-    assert each > 0, f"freeze quantity {freeze} is below one lot of {lot}"
+    if each == 0 or qty <= freeze:
+        return [qty]
     full, rest = divmod(qty, each)
-    cut = [each] * full + ([rest] if rest else [])
-    assert len(cut) <= SLICES_MAX, f"{qty} needs {len(cut)} slices of {each}"
-    return cut
+    return [each] * full + ([rest] if rest else [])
 
 
 def stop_order_shape(

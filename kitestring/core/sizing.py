@@ -100,9 +100,8 @@ def fitted(
     gross, net, symbol = limits.gross, limits.net, limits.symbol_exposure
     code, why, used, most = "", "", NO_RUPEES, NO_RUPEES
     if gross is not None:
-        held = standing.gross - relief
+        held = max(standing.gross - relief, NO_RUPEES) if closes else standing.gross
         if held + asked_value > gross:
-            held = max(held, NO_RUPEES)
             lots = _room(gross - held, lot_value, lots)
             code, why, used, most = "GROSS_EXPOSURE", "gross exposure", held, gross
     if net is not None:
@@ -111,9 +110,10 @@ def fitted(
             lots = _room(net - held, lot_value, lots)
             code, why, used, most = "NET_EXPOSURE", "net exposure", held, net
     if symbol is not None:
-        held = standing.symbol_worst - relief
+        held = standing.symbol_worst
+        if closes:
+            held = max(held - relief, NO_RUPEES)
         if held + lot_value * lots > symbol:
-            held = max(held, NO_RUPEES)
             lots = _room(symbol - held, lot_value, lots)
             code, why = "SYMBOL_EXPOSURE", f"exposure in {instrument.symbol}"
             used, most = held, symbol

@@ -145,6 +145,14 @@ def test_a_reversal_gets_the_room_of_what_it_closes():
     assert code_of(check(request(stop=None, lots=51, closes=40), account, settings)) != "yes"
 
 
+def test_closing_more_than_is_counted_gives_no_extra_room():
+    settings = RiskSettings(
+        max_gross_exposure_x=0.05, max_net_exposure_x=None, max_symbol_exposure_x=0.06
+    )
+    asked = request(stop=None, lots=51, closes=40)
+    assert code_of(check(asked, settings=settings)) == "GROSS_EXPOSURE"
+
+
 @pytest.mark.parametrize(("side", "net"), [(Side.BUY, "-20000"), (Side.SELL, "20000")])
 def test_net_exposure_after_a_reversal_counts_the_new_position_only(side, net):
     verdict = check(
