@@ -21,8 +21,9 @@ from benchmarks.house import OPEN_AT, Measured, manifest, share, trade
 from kitestring.domain.bars import Bar, BarFrame
 from kitestring.domain.ids import InstrumentId
 from kitestring.domain.instants import MINUTE
+from kitestring.domain.money import UNITS_PER_RUPEE, Price
 
-Columns = tuple[list[int], list[int], list[int], list[int], list[int]]
+Columns = tuple[list[Price], list[Price], list[Price], list[Price], list[int]]
 
 
 def made_up(bars: int, seed: int = 42) -> Columns:
@@ -40,15 +41,16 @@ def made_up(bars: int, seed: int = 42) -> Columns:
 
 def from_csv(path: Path, bars: int) -> Columns:
     """The same columns from a file of decimal rupees."""
-    columns: Columns = ([], [], [], [], [])
+    prices: list[list[Price]] = [[], [], [], []]
+    volume: list[int] = []
     with path.open(newline="") as file:
         for number, row in enumerate(csv.DictReader(file)):
             if number == bars:
                 break
-            for column, name in zip(columns, ("open", "high", "low", "close"), strict=False):
-                column.append(round(float(row[name]) * 10_000))
-            columns[4].append(int(row["volume"]))
-    return columns
+            for column, name in zip(prices, ("open", "high", "low", "close"), strict=True):
+                column.append(Price(round(float(row[name]) * UNITS_PER_RUPEE)))
+            volume.append(int(row["volume"]))
+    return prices[0], prices[1], prices[2], prices[3], volume
 
 
 def frames(instrument: InstrumentId, columns: Columns) -> Iterator[BarFrame]:

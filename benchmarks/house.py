@@ -16,6 +16,9 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from kitestring.broker.paper_broker import PaperBroker
+from kitestring.exchange.fill_models import fill_model
+from kitestring.exchange.ledger import MemoryLedger
+
 from kitestring.core.settings import DaySettings, RiskSettings, StrategySettings
 from kitestring.core.strategy import StrategyDefinition
 from kitestring.core.trading_core import TradingCore
@@ -31,8 +34,6 @@ from kitestring.domain.ticks import TickFrame
 from kitestring.engine.clocks import AsFastAsPossible
 from kitestring.engine.strategy_files import read_strategy
 from kitestring.engine.trading_day import TradingDay
-from kitestring.exchange.fill_models import fill_model
-from kitestring.exchange.ledger import MemoryLedger
 from kitestring.market.charges import configured_charges
 from kitestring.store.memory_journal import MemoryJournal
 from kitestring.store.tape import MemoryTape
@@ -101,7 +102,9 @@ def one_long_session(minutes: int) -> Session:
 class Measured:
     """A feed over frames that are made while they are asked for."""
 
-    def __init__(self, manifest: Manifest, frames: Iterator[TickFrame] | Iterator[BarFrame]) -> None:
+    def __init__(
+        self, manifest: Manifest, frames: Iterator[TickFrame] | Iterator[BarFrame]
+    ) -> None:
         self.manifest = manifest
         self._frames = frames
 

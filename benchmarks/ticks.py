@@ -45,9 +45,7 @@ def frames(names: list[InstrumentId], ticks: int, seed: int = 7) -> Iterator[Tic
         total = volume.ravel().tolist()
         instants = np.repeat(at + np.arange(seconds) * SECOND, width).tolist()
         depth = [500] * len(last)
-        made = list(
-            map(Tick, names * seconds, instants, last, total, bid, depth, ask, depth)
-        )
+        made = list(map(Tick, names * seconds, instants, last, total, bid, depth, ask, depth))
         for first in range(0, len(made), width):
             yield TickFrame(instants[first] + 50_000, tuple(made[first : first + width]))
         at += seconds * SECOND

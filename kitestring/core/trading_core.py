@@ -22,7 +22,7 @@ from kitestring.core.cells import Dirty
 from kitestring.core.exits import Exits, Want
 from kitestring.core.market_data_engine import MarketDataEngine
 from kitestring.core.order_manager import OrderManager
-from kitestring.core.order_rules import slices
+from kitestring.core.order_rules import judge, slices
 from kitestring.core.portfolio import Portfolio
 from kitestring.core.reconciler import differences
 from kitestring.core.risk_engine import EntryRequest, RiskEngine, Standing, Usage
@@ -54,6 +54,7 @@ from kitestring.domain.money import Money, Price
 from kitestring.domain.orders import (
     ExecutionReport,
     ExitReason,
+    Order,
     OrderIntent,
     OrdStatus,
     Product,
@@ -84,6 +85,7 @@ FACTS_MAX: Final = 512
 REENTRY_WITHIN: Final = 60 * SECOND
 """A reversal that had to wait for flat is dropped when its signal is older than this."""
 
+_RESTING: Final = (OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED)
 _NOTHING: Final[tuple[Command, ...]] = ()
 
 
@@ -426,6 +428,11 @@ class TradingCore:
                 return False
             case _:
                 assert_never(verdict)
+        phase = self.sessions[view.instrument.segment].phase_at(at)
+        denial = judge(approved.intent, view.instrument, phase)
+        if denial is not None:
+            self._blocked(signal, side, denial.code, denial.sentence)
+            return False
         self._send_entry(approved, signal, at)
         return True
 
@@ -500,6 +507,7 @@ class TradingCore:
             if sentence:
                 self._note("exit refused", sentence)
         self._late_leaving(book)
+        self._late_entry(order)
         self._settle(book)
         if closed is not None and waiting is not None and book.net_qty == 0:
             self._reenter(waiting, book)
@@ -533,7 +541,7 @@ class TradingCore:
     def _want(self, want: Want) -> None:
         match want:
             case OrderIntent():
-                self._place(self.risk.approve_exit(want, self.state.now), self.state.now, None)
+                self._send_exit(want)
             case ModifyOrder():
                 self.orders.modifying(want)
                 self.risk.order_sent(self.state.now, is_entry=False)
@@ -541,10 +549,21 @@ class TradingCore:
                 self._commands.append(want)
             case CancelOrder():
                 self.orders.cancelling(want)
+                # Whether Kite counts cancels in its budgets is not published; we do.
+                self.risk.order_sent(self.state.now, is_entry=False)
                 self.facts.append(want)
                 self._commands.append(want)
             case _:
                 assert_never(want)
+
+    def _send_exit(self, intent: OrderIntent) -> None:
+        """An exit goes out whatever our own rules think of it: they only say so beforehand."""
+        at = self.state.now
+        instrument = self.instruments[intent.instrument]
+        denial = judge(intent, instrument, self.sessions[instrument.segment].phase_at(at))
+        if denial is not None:
+            self._note("exit doubted", f"{intent.strategy}: {denial.sentence} Sent all the same.")
+        self._place(self.risk.approve_exit(intent, at), at, None)
 
     def _watch(self, at: Instant) -> None:
         self._next_watch = at + WATCH_EVERY
@@ -557,12 +576,23 @@ class TradingCore:
         """Entries are over for today: withdraw those that work, then run the halt's policy."""
         self.must_commit = True
         for order in self.orders.entries_working():
-            if order.status in (OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED):
+            if order.status in _RESTING:
                 self._want(CancelOrder(cl_ord_id=order.cl_ord_id, at=self.state.now, reason="halt"))
         if halt.policy is HaltPolicy.FLATTEN:
             for book in list(self.portfolio.books.values()):
                 if book.net_qty:
                     self._leave(book, ExitReason.HALT)
+
+    def _late_entry(self, order: Order) -> None:
+        """An entry acknowledged after entries were over is withdrawn."""
+        segment = self.instruments[order.instrument].segment.value
+        over = self.risk.state.halted is not None or (
+            order.product is Product.MIS and segment in self.state.squared_off
+        )
+        if over and not order.is_exit and order.status in _RESTING:
+            self._want(
+                CancelOrder(cl_ord_id=order.cl_ord_id, at=self.state.now, reason="entries over")
+            )
 
     def _late_leaving(self, book: Book) -> None:
         """A position that appears after its time is over (halted, squared off) is closed again."""
@@ -638,7 +668,7 @@ class TradingCore:
     def _standing(self, settings: StrategySettings | None, at: Instant) -> Standing:
         """The account as risk sees it now: positions, working and unanswered orders at their worst."""
         stale_after = int(self.settings.risk.stale_after_s * SECOND)
-        gross = net = unrealised = symbol_worst = symbol_pnl = 0
+        gross = longs = shorts = unrealised = symbol_worst = symbol_pnl = 0
         open_positions = working_orders = book_sign = 0
         own_working = False
         marks_why = ""
@@ -661,7 +691,8 @@ class TradingCore:
             worst = high if abs(high) >= abs(low) else low
             notional = worst * px * book.multiplier
             gross += abs(notional)
-            net += notional
+            longs += high * px * book.multiplier
+            shorts += low * px * book.multiplier
             if worst:
                 open_positions += 1
             pnl = owned * px * book.multiplier - int(book.open_cost)
@@ -693,7 +724,7 @@ class TradingCore:
             open_positions=open_positions,
             working_orders=working_orders,
             gross=Money(gross),
-            net=Money(net),
+            net=Money(longs if abs(longs) >= abs(shorts) else shorts),
             symbol_worst=Money(symbol_worst),
             symbol_pnl=Money(symbol_pnl),
             book_sign=book_sign,

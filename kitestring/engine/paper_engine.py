@@ -313,7 +313,6 @@ def _settled_garbage() -> Iterator[None]:
 @contextmanager
 def _stopping_on_ctrl_c(stop: Callable[[], None]) -> Iterator[None]:
     """The first Ctrl-C (or SIGTERM) stops after the frame in hand; a second one stops at once."""
-
     before: list[tuple[signal.Signals, _Handler]] = []
 
     def asked(_number: int, _frame: FrameType | None) -> None:
