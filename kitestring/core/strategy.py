@@ -38,6 +38,7 @@ class Inputs:
     __slots__ = (
         "bars_today",
         "close",
+        "date",
         "high",
         "incomplete",
         "low",
@@ -59,6 +60,8 @@ class Inputs:
     """1 long, −1 short, 0 flat, in the instrument this strategy trades."""
     minute: int
     """Minutes since the session opened, at this bar's close: 1 at 09:16."""
+    date: int
+    """Today's date, as 20261120."""
     bars_today: int
     """Bars of the strategy's timeframe closed today, this one included."""
     session_minutes: int
@@ -67,7 +70,7 @@ class Inputs:
     def __init__(self) -> None:
         self.open = self.high = self.low = self.close = self.volume = math.nan
         self.incomplete = False
-        self.position = self.minute = self.bars_today = self.session_minutes = 0
+        self.position = self.minute = self.date = self.bars_today = self.session_minutes = 0
 
     if TYPE_CHECKING:
 

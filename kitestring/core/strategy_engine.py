@@ -51,7 +51,6 @@ class StrategyRun(msgspec.Struct, Generic[S], array_like=True):
     """What a running strategy keeps: mutable here, encoded as it is into the cell ``strategy/NAME``."""
 
     state: S
-    bars_decided: int = 0
     decided_at: Instant = 0
     """Close of the last bar it decided on; no bar is decided twice."""
     ready_at: Instant | None = None
@@ -159,8 +158,7 @@ class StrategyEngine:
         self._dirty = dirty
         self._runs: dict[StrategyId, _Running] = {}
         self._feeds: dict[tuple[InstrumentId, int], BarFeed] = {}
-        self._deciding: dict[BarFeed, tuple[_Running, ...]] = {}
-        self._due: dict[tuple[InstrumentId, int], tuple[BarFeed, tuple[_Running, ...]]] = {}
+        self._due: dict[InstrumentId, dict[int, tuple[BarFeed, tuple[_Running, ...]]]] = {}
         for one in settings:
             self._add(one, definitions)
         self._waiting = list(self._runs.values())
@@ -303,18 +301,16 @@ class StrategyEngine:
         said: list[Spoken] | None = None
         if self._unannounced:
             said = self._announce(at, bars)
-        due: Sequence[_Running]
+        due: Sequence[_Running] = _NOTHING
         if len(bars) == 1:
-            bar = bars[0]
-            found = self._due.get((bar.instrument, bar.minutes))
-            due = found[1] if found is not None and found[0].push(bar) else _NOTHING
-        else:
-            together: list[_Running] = []
-            for bar in bars:
-                found = self._due.get((bar.instrument, bar.minutes))
+            (bar,) = bars
+            by_minutes = self._due.get(bar.instrument)
+            if by_minutes is not None:
+                found = by_minutes.get(bar.minutes)
                 if found is not None and found[0].push(bar):
-                    together.extend(found[1])
-            due = together
+                    due = found[1]
+        else:
+            due = self._push(bars)
         dirty = self._dirty
         for run in due:
             cell = run.cell
@@ -341,13 +337,16 @@ class StrategyEngine:
                     continue
                 cell.state = state
             cell.decided_at = bar_now.close_at
-            cell.bars_decided += 1
             dirty[run.cell_key] = cell
             if action is _HOLD:
                 try:
                     cell.holds[reason] += 1
-                except KeyError:
-                    _count(cell.holds, reason)
+                except (KeyError, TypeError):
+                    if isinstance(reason, str):
+                        _count(cell.holds, reason)
+                    else:
+                        said = said or []
+                        said.append(self._fail(run, at, f"{reason!r} is not a reason"))
                 continue
             spoken = self._speak(run, bar_now, decision, at, reference)
             if spoken is not None:
@@ -359,10 +358,22 @@ class StrategyEngine:
                 said.append(self._ready(run, at, bars[0].close_at if bars else at))
         return said or _NOTHING
 
+    def _push(self, bars: Sequence[Bar]) -> list[_Running]:
+        due: list[_Running] = []
+        for bar in bars:
+            found = self._due.get(bar.instrument, {}).get(bar.minutes)
+            if found is not None and found[0].push(bar):
+                due.extend(found[1])
+        return due
+
     def switch_off(self, strategy: StrategyId, at: Instant, error: str) -> StrategyOff | None:
         """Stop asking a strategy; ``None`` when it is off already. Its position is not touched."""
         run = self._runs[strategy]
         return None if run.cell.off else self._fail(run, at, error)
+
+    def state_of(self, strategy: StrategyId) -> msgspec.Struct:
+        """What a strategy remembers from bar to bar."""
+        return self._runs[strategy].cell.state
 
     def status(self) -> list[StrategyStatus]:
         """Every strategy as it stands."""
@@ -373,7 +384,7 @@ class StrategyEngine:
                 instrument=run.instrument.id,
                 minutes=run.settings.minutes,
                 bars_seen=run.main.seen,
-                bars_decided=run.cell.bars_decided,
+                bars_decided=run.cell.signals + sum(run.cell.holds.values()),
                 ready_at=run.cell.ready_at,
                 signals=run.cell.signals,
                 last_signal=run.cell.last_signal,
@@ -397,13 +408,13 @@ class StrategyEngine:
     def _resolve(self) -> None:
         """Work out once which strategies decide on which bars, and who still needs old bars."""
         awaited = {feed for run in self._waiting for feed in run.feeds}
-        for key, feed in self._feeds.items():
+        for feed in self._feeds.values():
             deciding = (
                 run
                 for run in self._runs.values()
                 if run.main is feed and run.warm and not run.cell.off
             )
-            self._due[key] = (feed, tuple(deciding))
+            self._due.setdefault(feed.instrument, {})[feed.minutes] = (feed, tuple(deciding))
             if feed not in awaited:
                 feed.let_go()
 
@@ -412,10 +423,12 @@ class StrategyEngine:
         said: list[Spoken] = []
         for run in self._unannounced:
             if run.cell.ready_at is None and not run.cell.off:
-                span = max(run.settings.minutes, 1) * MINUTE
+                # The next bar of its timeframe to close is the first it decides on; what of the
+                # day lies before that bar was missed. A day bar closes once, and misses nothing.
+                span = run.settings.minutes * MINUTE
                 closing = bars[0].close_at if bars else at
-                over = max(0, -(-(closing - run.open_at) // span) - 1) * span
-                said.append(self._ready(run, at, run.open_at + over))
+                whole = -(-(closing - run.open_at) // span) - 1 if span else 0
+                said.append(self._ready(run, at, run.open_at + max(0, whole) * span))
         self._unannounced.clear()
         return said
 
@@ -520,18 +533,27 @@ def _count(holds: dict[str, int], reason: str) -> None:
 
 
 def _fault(decision: Decision) -> str | None:
-    """Why a decision is none, or ``None``."""
-    for name, level in (
-        ("stop", decision.stop),
-        ("target", decision.target),
-        ("trail", decision.trail),
+    """Why a decision is none, or ``None``. A level below zero is only far away: it is clipped."""
+    if not (
+        isinstance(decision, Decision)
+        and isinstance(decision.action, Action)
+        and isinstance(decision.reason, str)
     ):
-        if level is not None and not (math.isfinite(level) and level > 0):
+        return f"{decision!r} is not what buy(), sell(), exit_() or hold() give"
+    for name, level in (("stop", decision.stop), ("target", decision.target)):
+        if level is not None and not _number(level):
             return f"{decision.action} with {name} {level}: not a price"
+    trail = decision.trail
+    if trail is not None and not (_number(trail) and trail >= 0):
+        return f"{decision.action} with trail {trail}: not a distance"
     lasting = decision.exit_after_minutes
-    if lasting is not None and lasting <= 0:
+    if lasting is not None and not (type(lasting) is int and lasting > 0):
         return f"{decision.action} with a time stop of {lasting} minutes"
     return None
+
+
+def _number(level: float) -> bool:
+    return isinstance(level, (int, float)) and math.isfinite(level)
 
 
 def _said(error: Exception) -> str:

@@ -28,7 +28,8 @@ _BUILTINS: Final = MappingProxyType(
         if name not in ("open", "input", "print", "eval", "exec", "compile", "breakpoint", "vars")
     }
 )
-_CONFIG: Final = ("frozen", "forbid_unknown_fields", "kw_only")
+_PARAMS_SAY: Final = ("frozen", "forbid_unknown_fields")
+_STATE_SAYS: Final = ("frozen",)
 
 
 class StrategyRefused(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,14 +124,14 @@ def _struct(
     if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
         found.append(Refusal(line, "contract", f"there is no class {name}(msgspec.Struct)"))
         return None
-    wanted = _CONFIG if name == "Params" else _CONFIG[:1]
-    missing = [key for key in wanted if not getattr(kind.__struct_config__, key, True)]
-    missing = [key for key in missing if key != "kw_only"]
+    wanted = _PARAMS_SAY if name == "Params" else _STATE_SAYS
+    missing = [key for key in wanted if not getattr(kind.__struct_config__, key)]
     if missing:
         needs = ", ".join(f"{key}=True" for key in missing)
         found.append(Refusal(line, "contract", f"class {name} must say {needs}"))
         return None
     try:
+        _plain(msgspec.inspect.type_info(kind))
         made = kind()
         msgspec.msgpack.decode(msgspec.msgpack.encode(made), type=kind)
     except Exception as error:  # noqa: BLE001 - an author's code may raise anything
@@ -138,6 +139,38 @@ def _struct(
         found.append(Refusal(line, "contract", sentence))
         return None
     return kind
+
+
+def _plain(kind: msgspec.inspect.Type) -> None:
+    """Raise ``TypeError`` for a type that can change in place or cannot be written down."""
+    match kind:
+        case msgspec.inspect.StructType(fields=fields):
+            for field in fields:
+                try:
+                    _plain(field.type)
+                except TypeError as error:
+                    raise TypeError(f"field {field.name}: {error}") from None
+        case msgspec.inspect.UnionType(types=members):
+            for member in members:
+                _plain(member)
+        case msgspec.inspect.TupleType(item_types=members):
+            for member in members:
+                _plain(member)
+        case msgspec.inspect.VarTupleType(item_type=member):
+            _plain(member)
+        case (
+            msgspec.inspect.IntType()
+            | msgspec.inspect.FloatType()
+            | msgspec.inspect.StrType()
+            | msgspec.inspect.BoolType()
+            | msgspec.inspect.NoneType()
+            | msgspec.inspect.EnumType()
+            | msgspec.inspect.LiteralType()
+        ):
+            pass
+        case _:
+            what = type(kind).__name__.removesuffix("Type").lower()
+            raise TypeError(f"a {what} can change in place or not be kept; use numbers or tuples")
 
 
 def _function(

@@ -57,6 +57,7 @@ _FORBIDDEN_NAMES: Final = MappingProxyType(
             ("globals", "locals", "vars", "setattr", "delattr", "getattr"),
             "reaches around the names that can be read here",
         ),
+        **dict.fromkeys(("force_setattr",), "changes what must not change"),
         **dict.fromkeys(("hash", "id"), "differs from run to run"),
         **dict.fromkeys(("iter", "next"), "keeps a place outside State"),
     }
@@ -84,12 +85,12 @@ def refusals(tree: ast.Module) -> tuple[Refusal, ...]:
 
 
 def unknown_inputs(tree: ast.Module, known: Collection[str]) -> tuple[Refusal, ...]:
-    """Reads of the inputs in ``decide`` that name nothing a closed bar has."""
+    """Reads of the inputs that name nothing a closed bar has: a misspelling, or the future."""
     found: list[Refusal] = []
     for node in tree.body:
-        if not isinstance(node, ast.FunctionDef) or node.name != "decide":
+        if not isinstance(node, ast.FunctionDef):
             continue
-        inputs = node.args.args[2].arg if len(node.args.args) > 2 else ""
+        inputs = _inputs_name(node)
         for read in ast.walk(node):
             if (
                 isinstance(read, ast.Attribute)
@@ -102,6 +103,17 @@ def unknown_inputs(tree: ast.Module, known: Collection[str]) -> tuple[Refusal, .
                 sentence = f"{inputs}.{read.attr} is neither a field of a closed bar nor one of its indicators{hint}"
                 found.append(Refusal(read.lineno, "inputs", sentence))
     return tuple(found)
+
+
+def _inputs_name(function: ast.FunctionDef) -> str:
+    """What a function calls its inputs: the third argument of ``decide``, else by annotation."""
+    arguments = function.args.args
+    if function.name == "decide" and len(arguments) > 2:
+        return arguments[2].arg
+    for argument in arguments:
+        if isinstance(argument.annotation, ast.Name) and argument.annotation.id == "Inputs":
+            return argument.arg
+    return ""
 
 
 def _imports(tree: ast.Module) -> Iterator[Refusal]:
@@ -122,11 +134,12 @@ def _imports(tree: ast.Module) -> Iterator[Refusal]:
 
 def _names(tree: ast.Module) -> Iterator[Refusal]:
     for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and node.id in _FORBIDDEN_NAMES:
-            why = _FORBIDDEN_NAMES[node.id]
-            yield Refusal(node.lineno, "name", f"{node.id} {why}; a strategy only computes")
         if isinstance(node, (ast.Attribute, ast.Name)):
             name = node.attr if isinstance(node, ast.Attribute) else node.id
+            plain = isinstance(node, ast.Name) or name == "force_setattr"
+            if plain and name in _FORBIDDEN_NAMES:
+                sentence = f"{name} {_FORBIDDEN_NAMES[name]}; a strategy only computes"
+                yield Refusal(node.lineno, "name", sentence)
             if name.startswith("__") and name.endswith("__") and name not in _PLAIN_DUNDERS:
                 sentence = f"{name} reaches into Python itself; a strategy only computes"
                 yield Refusal(node.lineno, "name", sentence)
@@ -199,6 +212,8 @@ def _mutable(value: ast.expr) -> bool:
         return True
     if isinstance(value, ast.GeneratorExp):
         return True
+    if isinstance(value, ast.Tuple):
+        return any(_mutable(part) for part in value.elts)
     if not isinstance(value, ast.Call):
         return False
     maker = value.func

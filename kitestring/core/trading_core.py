@@ -25,7 +25,7 @@ from kitestring.core.order_manager import OrderManager
 from kitestring.core.order_rules import slices
 from kitestring.core.portfolio import Portfolio
 from kitestring.core.reconciler import differences
-from kitestring.core.risk_engine import EntryRequest, RiskEngine, Standing
+from kitestring.core.risk_engine import EntryRequest, RiskEngine, Standing, Usage
 from kitestring.core.settings import DaySettings, StrategySettings
 from kitestring.core.strategy import StrategyDefinition
 from kitestring.core.strategy_engine import StrategyEngine
@@ -223,10 +223,7 @@ class TradingCore:
         """Opening capital and everything earned, lost and paid since, at the last marks."""
         portfolio = self.portfolio
         return (
-            self.settings.capital
-            + portfolio.realised
-            + self._unrealised()
-            - portfolio.charges_money
+            self.settings.capital + portfolio.realised + self.unrealised() - portfolio.charges_money
         )
 
     # ── market data ─────────────────────────────────────────────────────────────────────────────
@@ -433,6 +430,7 @@ class TradingCore:
 
     def _send_entry(self, approved: Approved, signal: Signal, at: Instant) -> None:
         intent = approved.intent
+        self.risk.entry_placed(intent, at)
         instrument = self.instruments[intent.instrument]
         parts = slices(intent.order_qty, instrument.freeze_qty, instrument.lot_size)
         if len(parts) == 1:
@@ -620,13 +618,18 @@ class TradingCore:
 
     # ── what everything is measured against ─────────────────────────────────────────────────────
 
-    def _unrealised(self) -> Money:
+    def unrealised(self) -> Money:
+        """Rupees on open positions at the last marks, before charges."""
         total = Money(0)
         for instrument, books in self.portfolio.open_by_instrument.items():
             px = self._views[instrument].last_px
             for book in books:
                 total = total + book.unrealised(px)
         return total
+
+    def limits_used(self) -> list[Usage]:
+        """Every limit that is on, and how much of it is used now."""
+        return self.risk.used(self._standing(None, self.state.now))
 
     def _reference(self, instrument: InstrumentId) -> Price:
         return self._views[instrument].last_px
@@ -635,7 +638,7 @@ class TradingCore:
         """The account as risk sees it now: positions, working and unanswered orders at their worst."""
         stale_after = int(self.settings.risk.stale_after_s * SECOND)
         gross = net = unrealised = symbol_worst = symbol_pnl = 0
-        open_positions = book_sign = 0
+        open_positions = working_orders = book_sign = 0
         own_working = False
         marks_why = ""
         for name, book in self.portfolio.books.items():
@@ -648,6 +651,7 @@ class TradingCore:
             px = int(view.last_px)
             low = high = owned = book.net_qty
             for order in working.values() if working else ():
+                working_orders += 1
                 if order.purpose is Purpose.ENTRY:
                     if order.side is Side.BUY:
                         high += order.leaves_qty
@@ -672,19 +676,21 @@ class TradingCore:
                     book_sign = 1 if worst > 0 else -1
         portfolio = self.portfolio
         day_pnl = portfolio.realised + Money(unrealised) - portfolio.charges_money
-        entries_open, why = (True, "") if settings is None else self._entries_open(settings, at)
+        closed_code, why = ("", "") if settings is None else self._entries_closed(settings, at)
         equity = self.settings.capital + day_pnl
         return Standing(
             at=at,
-            entries_open=entries_open,
+            entries_open=not closed_code,
             entries_closed_why=why,
+            entries_closed_code=closed_code,
             opening_equity=self.settings.capital,
             equity=equity,
-            peak_equity=max(equity, self.settings.capital),
+            peak_equity=self.settings.capital,
             day_pnl=day_pnl,
             marks_fresh=not marks_why,
             marks_why=marks_why,
             open_positions=open_positions,
+            working_orders=working_orders,
             gross=Money(gross),
             net=Money(net),
             symbol_worst=Money(symbol_worst),
@@ -696,14 +702,22 @@ class TradingCore:
             margin_per_unit=None,
         )
 
-    def _entries_open(self, settings: StrategySettings, at: Instant) -> tuple[bool, str]:
-        instrument = self.instruments[settings.instrument]
-        session = self.sessions[instrument.segment]
-        if session.phase_at(at) is not PhaseKind.CONTINUOUS:
-            return False, f"the market is in its {session.phase_at(at)} phase"
+    def _entries_closed(self, settings: StrategySettings, at: Instant) -> tuple[str, str]:
+        """Why no new position may be taken now, as a code and in words; empty when one may."""
+        view = self._views[settings.instrument]
+        session = self.sessions[view.instrument.segment]
+        phase = session.phase_at(at)
+        if phase is not PhaseKind.CONTINUOUS:
+            return "SESSION_CLOSED", f"the market is {phase}"
         if at >= session.entry_cutoff_at:
-            return False, f"no new positions after {ist_clock(session.entry_cutoff_at)}"
-        return True, ""
+            return "ENTRY_CUTOFF", f"no new positions after {ist_clock(session.entry_cutoff_at)}"
+        source = self._views[settings.source]
+        for watched in (view, source):
+            if watched.stale:
+                return "STALE_DATA", (
+                    f"{watched.instrument.symbol} has not traded since {ist_clock(watched.last_at)}"
+                )
+        return "", ""
 
     # ── time's bookkeeping ──────────────────────────────────────────────────────────────────────
 

@@ -157,6 +157,18 @@ def charge_as_money(charge: ChargeUnits) -> Money:
     return Money(sign * ((units + CHARGE_UNITS_PER_UNIT // 2) // CHARGE_UNITS_PER_UNIT))
 
 
+def average_px(traded_value: Money, qty: int) -> Price:
+    """Average price of ``qty`` traded for ``traded_value``, half to the even unit: for show only."""
+    whole, rest = divmod(int(traded_value), qty)
+    half = 2 * rest - qty
+    return Price(whole + (1 if half > 0 or (half == 0 and whole % 2) else 0))
+
+
+def net_of(gross: Money, charge: ChargeUnits) -> ChargeUnits:
+    """What is left of an amount after a charge, exactly, in the finer units of charges."""
+    return ChargeUnits(int(gross) * CHARGE_UNITS_PER_UNIT - int(charge))
+
+
 def rupees_text(amount: Money | Price) -> str:
     """Plain decimal rupees for a CSV cell: at least two places, no grouping, nothing rounded."""
     units = int(amount)

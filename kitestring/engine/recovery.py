@@ -28,6 +28,7 @@ class LastCommit(NamedTuple):
     at: Instant
     feed_position: int
     tape_offset: int
+    tape_hash: str
 
 
 class Unanswered(NamedTuple):

@@ -78,9 +78,10 @@ class Stream:
         whole = power >> 16
         part = (power & 0xFFFF) + 65_536
         size = median * part
-        return (
-            np.where(whole >= 0, size << np.maximum(whole, 0), size >> np.maximum(-whole, 0)) >> 16
+        grown: Ints = np.where(
+            whole >= 0, size << np.maximum(whole, 0), size >> np.maximum(-whole, 0)
         )
+        return grown >> 16
 
     def one_below(self, bound: int) -> int:
         """The next single even draw below ``bound``."""

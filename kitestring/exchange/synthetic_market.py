@@ -10,7 +10,7 @@ import datetime as dt
 import hashlib
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -24,9 +24,11 @@ from kitestring.domain.money import Price
 from kitestring.domain.ports import Manifest
 from kitestring.domain.sessions import Session
 from kitestring.domain.ticks import Tick, TickFrame
+from kitestring.exchange.instrument_master import gaps_on, instruments_on
 from kitestring.exchange.seeded import Ints, Stream
 from kitestring.exchange.synthetic_paths import DayKind
 from kitestring.exchange.synthetic_ticks import DaySpan, TickColumns, tick_columns
+from kitestring.market import calendar, sessions
 
 VERSION: Final = 1
 """Raised whenever a change of the model changes any tick, so that a resumed run notices."""
@@ -38,24 +40,14 @@ _SEGMENTS: Final = (
     Segment.EQUITY,
     Segment.EQUITY_WITH_DERIVATIVES,
 )
-_MODEL_IS: Final = (
+_IS: Final = (
     "Synthetic market: invented prices around plausible levels of 2026, one snapshot a second, "
-    "with spreads, quantities at the best price and volumes of realistic size.",
-    "It is not a recording: no price says anything about a real instrument, and a profit here "
-    "is no evidence for a strategy.",
+    "with spreads, quantities at the best price and volumes of realistic size."
 )
-
-
-class Timetable(Protocol):
-    """The dated calendar, as far as the synthetic market needs it."""
-
-    def session(self, day: dt.date, segment: Segment) -> Session:
-        """The segment's session; raises ``CalendarUnknown`` outside the calendar."""
-        ...
-
-    def previous_trading_day(self, day: dt.date) -> dt.date:
-        """The last trading day before; raises ``CalendarUnknown`` outside the calendar."""
-        ...
+_IS_NOT: Final = (
+    "It is not a recording: no price says anything about a real instrument, there are no auctions, "
+    "and a profit here is no evidence for a strategy."
+)
 
 
 class _Rows(msgspec.Struct, frozen=True):
@@ -82,10 +74,8 @@ class SyntheticFeed:
         self,
         day: dt.date,
         seed: int,
-        instruments: Sequence[Instrument],
+        instruments: Sequence[Instrument] | None = None,
         kind: str = "auto",
-        *,
-        timetable: Timetable,
     ) -> None:
         try:
             self._kind = DayKind(kind)
@@ -96,25 +86,26 @@ class SyntheticFeed:
             ) from error
         self._day = day
         self._seed = seed
-        self._instruments = tuple(instruments)
+        if instruments is None:
+            self._instruments, self._gaps = instruments_on(day), gaps_on(day)
+        else:
+            self._instruments, self._gaps = tuple(instruments), ()
         self._by_id = {instrument.id: instrument for instrument in self._instruments}
-        self._timetable = timetable
         self._past: dict[tuple[InstrumentId, dt.date], TickColumns] = {}
 
     @cached_property
     def manifest(self) -> Manifest:
         """The day, its sessions and instruments; makes the day's ticks on first use."""
-        segments = {instrument.segment for instrument in self._instruments}
         kind = "" if self._kind is DayKind.AUTO else f", {self._kind}"
         return Manifest(
             name=f"synthetic (seed {self._seed}{kind})",
             date=self._day,
             instruments=self._instruments,
-            sessions={segment: self._session(self._day, segment) for segment in sorted(segments)},
+            sessions=sessions.sessions_for(self._day),
             digest=self._digest(),
             frames_hint=len(self._rows.first_row) - 1,
             previous_close=self._previous_close(),
-            notes=_MODEL_IS,
+            notes=(_IS, _IS_NOT, *self._gaps),
         )
 
     def frames(self, after: int = 0) -> Iterator[TickFrame]:
@@ -122,7 +113,7 @@ class SyntheticFeed:
         rows = self._rows
         total = len(rows.first_row) - 1
         names = [instrument.id for instrument in self._instruments]
-        open_at = self._span(self._day).open_at
+        open_at = _span(self._day).open_at
         for first in range(after, total, _BLOCK):
             starts = rows.first_row[first : min(first + _BLOCK, total) + 1].tolist()
             low, high = starts[0], starts[-1]
@@ -163,30 +154,27 @@ class SyntheticFeed:
             if found >= bars:
                 break
             try:
-                day = self._timetable.previous_trading_day(day)
-                session = self._session(day, wanted.segment)
+                day = calendar.previous_trading_day(day)
+                session = _session(wanted, day)
             except CalendarUnknown:
                 break
             days.append(
-                _bars(wanted.id, minutes, self._past_columns(wanted, day), session, self._span(day))
+                _bars(wanted.id, minutes, self._past_columns(wanted, day), session, _span(day))
             )
             found += len(days[-1])
         return [bar for of_day in reversed(days) for bar in of_day][-bars:]
 
     @cached_property
     def _rows(self) -> _Rows:
-        span = self._span(self._day)
+        span = _span(self._day)
         made = [
-            tick_columns(
-                self._seed,
-                instrument,
-                self._session(self._day, instrument.segment),
-                span,
-                self._kind,
-            )
+            tick_columns(self._seed, instrument, _session(instrument, self._day), span, self._kind)
             for instrument in self._instruments
         ]
-        joined = [np.concatenate(column) for column in zip(*map(_all, made), strict=True)]
+        joined = [
+            np.concatenate(column)
+            for column in zip(*(columns.all() for columns in made), strict=True)
+        ]
         owner = np.repeat(np.arange(len(made)), [len(columns.second) for columns in made])
         # Stable: within a second the instruments arrive in the master's order.
         order = np.argsort(joined[0], kind="stable")
@@ -200,30 +188,21 @@ class SyntheticFeed:
         key = (instrument.id, day)
         columns = self._past.get(key)
         if columns is None:
-            session = self._session(day, instrument.segment)
-            columns = tick_columns(self._seed, instrument, session, self._span(day), DayKind.AUTO)
-            if day == self._timetable.previous_trading_day(self._day):
+            session = _session(instrument, day)
+            columns = tick_columns(self._seed, instrument, session, _span(day), DayKind.AUTO)
+            if day == calendar.previous_trading_day(self._day):
                 self._past[key] = columns
         return columns
 
     def _previous_close(self) -> dict[str, Price]:
         try:
-            day = self._timetable.previous_trading_day(self._day)
+            day = calendar.previous_trading_day(self._day)
             return {
                 instrument.id: Price(int(self._past_columns(instrument, day).last_px[-1]))
                 for instrument in self._instruments
             }
         except CalendarUnknown:
             return {}
-
-    def _session(self, day: dt.date, segment: Segment) -> Session:
-        return self._timetable.session(day, segment)
-
-    def _span(self, day: dt.date) -> DaySpan:
-        """From the first open to the last close of any segment, whichever instruments are asked for."""
-        sessions = [self._session(day, segment) for segment in _SEGMENTS]
-        open_at = min(session.open_at for session in sessions)
-        return DaySpan(day, open_at, (max(s.close_at for s in sessions) - open_at) // SECOND)
 
     def _digest(self) -> str:
         named = msgspec.json.encode(
@@ -232,17 +211,16 @@ class SyntheticFeed:
         return hashlib.sha256(named).hexdigest()
 
 
-def _all(columns: TickColumns) -> tuple[Ints, ...]:
-    return (
-        columns.second,
-        columns.last_px,
-        columns.cum_qty,
-        columns.bid_px,
-        columns.bid_qty,
-        columns.ask_px,
-        columns.ask_qty,
-        columns.oi,
-    )
+def _session(instrument: Instrument, day: dt.date) -> Session:
+    """The instrument's own hours: expiring index contracts may stop earlier than the others."""
+    return sessions.session(day, instrument.segment, expires_today=instrument.expiry == day)
+
+
+def _span(day: dt.date) -> DaySpan:
+    """From the first open to the last close of any segment, whichever instruments are asked for."""
+    hours = [sessions.session(day, segment) for segment in _SEGMENTS]
+    open_at = min(session.open_at for session in hours)
+    return DaySpan(day, open_at, (max(session.close_at for session in hours) - open_at) // SECOND)
 
 
 def _bars(

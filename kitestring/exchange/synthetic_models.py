@@ -36,21 +36,15 @@ class SyntheticModel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _share(
-    name: str,
-    base: str,
-    market_pct: int,
-    banking_pct: int,
-    own_bp: int,
-    trade_qty: int,
-    touch_qty: int,
+    name: str, base: str, betas: tuple[int, int], own_bp: int, quantities: tuple[int, int]
 ) -> SyntheticModel:
     return SyntheticModel(
         base=price(base),
-        market_pct=market_pct,
-        banking_pct=banking_pct,
+        market_pct=betas[0],
+        banking_pct=betas[1],
         own=own_story(name, own_bp),
-        trade_qty=trade_qty,
-        touch_qty=touch_qty,
+        trade_qty=quantities[0],
+        touch_qty=quantities[1],
         spread=Price(0),
     )
 
@@ -77,13 +71,13 @@ MODELS: Final = MappingProxyType(
             spread=price(6),
             oi=1_900_000,
         ),
-        "RELIANCE": _share("RELIANCE", "1420", 105, 0, 70, 130, 700),
-        "HDFCBANK": _share("HDFCBANK", "985", 95, 90, 55, 240, 1100),
-        "ICICIBANK": _share("ICICIBANK", "1375", 100, 95, 60, 150, 650),
-        "INFY": _share("INFY", "1510", 85, 0, 85, 110, 450),
-        "TCS": _share("TCS", "3080", 75, 0, 75, 36, 160),
-        "SBIN": _share("SBIN", "948", 110, 100, 75, 190, 900),
-        "TATAMOTORS": _share("TATAMOTORS", "372", 120, 0, 100, 260, 1400),
+        "RELIANCE": _share("RELIANCE", "1420", (105, 0), 70, (130, 700)),
+        "HDFCBANK": _share("HDFCBANK", "985", (95, 90), 55, (240, 1100)),
+        "ICICIBANK": _share("ICICIBANK", "1375", (100, 95), 60, (150, 650)),
+        "INFY": _share("INFY", "1510", (85, 0), 85, (110, 450)),
+        "TCS": _share("TCS", "3080", (75, 0), 75, (36, 160)),
+        "SBIN": _share("SBIN", "948", (110, 100), 75, (190, 900)),
+        "TATAMOTORS": _share("TATAMOTORS", "372", (120, 0), 100, (260, 1400)),
     }
 )
 """By logical name. The passenger-vehicle company keeps the logical name TATAMOTORS (see the master)."""

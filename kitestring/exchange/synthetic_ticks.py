@@ -13,10 +13,11 @@ from typing import Final
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from kitestring.domain.instants import SECOND
 from kitestring.domain.instruments import Instrument, InstrumentKind
-from kitestring.domain.sessions import Session
+from kitestring.domain.sessions import PhaseKind, Session
 from kitestring.exchange.intraday_shape import (
     VOLATILITY,
     VOLUME,
@@ -39,6 +40,9 @@ _NEAR_DAYS: Final = 37
 apart (36 when a holiday moves one), so that the next contract is busy when the house rolls to it."""
 
 
+Flags = NDArray[np.bool_]
+
+
 class DaySpan(msgspec.Struct, frozen=True):
     """The seconds of a day on which all paths of that day are laid out."""
 
@@ -58,6 +62,19 @@ class TickColumns(msgspec.Struct, frozen=True):
     ask_px: Ints
     ask_qty: Ints
     oi: Ints
+
+    def all(self) -> tuple[Ints, ...]:
+        """Every column, in the order of the fields."""
+        return (
+            self.second,
+            self.last_px,
+            self.cum_qty,
+            self.bid_px,
+            self.bid_qty,
+            self.ask_px,
+            self.ask_qty,
+            self.oi,
+        )
 
 
 def fair_value(seed: int, instrument: Instrument, span: DaySpan, kind: DayKind) -> Ints:
@@ -95,8 +112,16 @@ def tick_columns(
     value = fair_value(seed, instrument, span, kind)[start : start + seconds]
     draws = Stream(seed, "ticks", instrument.symbol, span.date.isoformat())
     if instrument.kind is InstrumentKind.INDEX:
-        return _index_columns(draws, instrument, start, value)
-    return _traded_columns(draws, instrument, start, value, span)
+        columns = _index_columns(draws, instrument, start, value)
+    else:
+        columns = _traded_columns(draws, instrument, start, value, span)
+    trading = [phase for phase in session.phases if phase.kind is PhaseKind.CONTINUOUS]
+    if len(trading) < 2:
+        return columns
+    # A special session in two parts (2 March 2024): what falls into the pause is never sent.
+    at = columns.second * SECOND + span.open_at
+    kept = np.any([(phase.start_at <= at) & (at < phase.end_at) for phase in trading], axis=0)
+    return TickColumns(*(column[kept] for column in columns.all()))
 
 
 def _index_columns(draws: Stream, instrument: Instrument, start: int, value: Ints) -> TickColumns:
@@ -133,6 +158,12 @@ def _traded_columns(
     chance = np.minimum(chance, _attention(draws, seconds, far=far))
     traded = draws.below(seconds, 1000) < (chance if far else chance - 40)
     traded[0] = True
+    # Two trades in five at the bid, two at the ask, one in between.
+    where = draws.below(seconds, 1_000_000)
+    inside = bid + (where % (spread + 1)) * tick
+    trade_px = np.where(where < 400_000, bid, np.where(where < 800_000, ask, inside))
+    last = _standing(trade_px, traded, bid, ask)
+
     log2_sd = 147_000 if future else 94_000
     median = max(model.trade_qty // (6 if far else 1), lot)
     quantity = draws.skewed(seconds, median, log2_sd) * volume // 100
@@ -140,13 +171,6 @@ def _traded_columns(
     quantity = np.clip(quantity // lot, 1, 400 * median // lot) * lot
     quantity[~traded] = 0
     cum_qty = np.cumsum(quantity)
-
-    # Two trades in five at the bid, two at the ask, one in between; prices stand until the next trade.
-    where = draws.below(seconds, 1_000_000)
-    inside = bid + (where % (spread + 1)) * tick
-    last = np.where(where < 400_000, bid, np.where(where < 800_000, ask, inside))
-    latest = np.maximum.accumulate(np.where(traded, np.arange(seconds), 0))
-    last = last[latest]
 
     touch = max(model.touch_qty // (3 if far else 1), lot)
     bid_qty = np.maximum(draws.skewed(seconds, touch, 90_000) // lot, 1) * lot
@@ -161,16 +185,33 @@ def _traded_columns(
     return TickColumns(kept[changed] + start, *(column[changed] for column in columns))
 
 
+def _standing(trade_px: Ints, traded: Flags, bid: Ints, ask: Ints) -> Ints:
+    """The last price at each second: that of the latest trade.
+
+    Quotes do not leave the last price behind without a trade: where they would, by more than 5 bp,
+    one happens (and is added to ``traded``).
+    """
+    seconds = np.arange(len(trade_px))
+    while True:
+        last: Ints = trade_px[np.maximum.accumulate(np.where(traded, seconds, 0))]
+        left = (last < bid - bid // 2000) | (last > ask + ask // 2000)
+        if not left.any():
+            return last
+        traded |= left
+
+
 def _spread(
     draws: Stream, model: SyntheticModel, tick: int, seconds: int, width: Ints, *, far: bool
 ) -> Ints:
     """Ticks between bid and ask at each second, at least one."""
-    if not int(model.spread):
-        spread = 1 + (draws.below(seconds, 100) < 30)
-        return np.maximum(spread * width // 100, 1)
-    median = int(model.spread) * (5 if far else 2) // 2
-    wide = np.clip(draws.skewed(seconds, median, 50_000), median // 4, median * 5 // 2)
-    return np.maximum(wide * width // 100 // tick, 1)
+    if int(model.spread):
+        median = int(model.spread) * (5 if far else 2) // 2
+        points = np.clip(draws.skewed(seconds, median, 50_000), median // 4, median * 5 // 2)
+        ticks = points * width // 100 // tick
+    else:
+        ticks = (1 + (draws.below(seconds, 100) < 30)) * width // 100
+    spread: Ints = np.maximum(ticks, 1)
+    return spread
 
 
 def _attention(draws: Stream, seconds: int, *, far: bool) -> Ints:
@@ -192,7 +233,7 @@ def _open_interest(
     return np.repeat((size + steps) // lot * lot, 60)[:seconds]
 
 
-def _changed(*columns: Ints) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _changed(*columns: Ints) -> Flags:
     """Where any column differs from the row before; the first row always does."""
     changed = np.zeros(len(columns[0]), dtype=np.bool_)
     changed[0] = True

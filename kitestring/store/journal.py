@@ -37,7 +37,15 @@ from kitestring.store.records import (
     link,
 )
 
-__all__ = ["MemoryJournal", "SqliteJournal", "VerifyResult", "encode_cell", "seals", "verify"]
+__all__ = [
+    "MemoryJournal",
+    "SqliteJournal",
+    "VerifyResult",
+    "encode_cell",
+    "is_sealed",
+    "seals",
+    "verify",
+]
 
 CHECKPOINT_EVERY: Final = 256
 """Commits between two checkpoints, at the least."""
@@ -218,8 +226,9 @@ def verify(path: Path) -> VerifyResult:
     """
     run_key, count, head, sealed, damage = "", 0, b"", False, ""
     try:
-        with contextlib.closing(journal_file.connect_read_only(path)) as db:
-            run_key, last, last_hash = journal_file.read_header(db, path)
+        db, alone = journal_file.connect_read_only(path)
+        with contextlib.closing(db):
+            run_key, last, last_hash = journal_file.read_header(db, path, alone=alone)
             head = first_link(run_key)
             span = (0, last)
             for no, commit, digest in journal_file.walk(db, path, run_key, span, last_hash):
@@ -245,6 +254,21 @@ def verify(path: Path) -> VerifyResult:
         damage=damage,
         damaged_commit=count + 1 if damage else None,
     )
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether a run's journal ends with its seal; reads the header and the last commit only.
+
+    Raises as ``verify`` does, and ``JournalDamaged`` where the last commit does not verify.
+    """
+    try:
+        db, alone = journal_file.connect_read_only(path)
+        with contextlib.closing(db):
+            run_key, last, head = journal_file.read_header(db, path, alone=alone)
+            span = (max(0, last - 1), last)
+            return any(seals(c) for _, c, _ in journal_file.walk(db, path, run_key, span, head))
+    except sqlite3.Error as error:
+        raise journal_file.translated(error, path) from error
 
 
 def seals(commit: Commit) -> bool:

@@ -116,21 +116,27 @@ def connect(path: Path) -> sqlite3.Connection:
     return db
 
 
-def connect_read_only(path: Path) -> sqlite3.Connection:
-    """A reader of a journal that no day is using. Raises ``sqlite3.Error``."""
-    wal = path.with_name(path.name + "-wal")
-    # Without a WAL the file is all there is; then it can be read from a read-only disk as well.
-    still = "" if wal.exists() else "&immutable=1"
-    uri = f"{path.absolute().as_uri()}?mode=ro{still}"
-    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=0.0)
+def connect_read_only(path: Path) -> tuple[sqlite3.Connection, bool]:
+    """A reader of a journal that no day is using, and whether the file stands alone.
+
+    Without a WAL it does, and can be read from a read-only disk as well. Raises ``sqlite3.Error``.
+    """
+    alone = not path.with_name(path.name + "-wal").exists()
+    uri = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if alone else ''}"
+    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=0.0), alone
 
 
-def read_header(db: sqlite3.Connection, path: Path) -> tuple[str, int, bytes]:
-    """Run key, number and hash of the last commit. Raises ``JournalDamaged``, ``sqlite3.Error``."""
+def read_header(
+    db: sqlite3.Connection, path: Path, *, alone: bool = False
+) -> tuple[str, int, bytes]:
+    """Run key, number and hash of the last commit; ``alone`` says that there is no WAL to read.
+
+    Raises ``JournalDamaged`` and ``sqlite3.Error``.
+    """
     application = db.execute("PRAGMA application_id").fetchone()[0]
     # A header that has lost its WAL mode would hide every commit that is still in the WAL.
     mode = db.execute("PRAGMA journal_mode").fetchone()[0]
-    if application != _APPLICATION_ID or mode not in ("wal", "off"):
+    if application != _APPLICATION_ID or not (alone or mode == "wal"):
         raise damaged(path, "its header is not that of a journal")
     meta = dict(db.execute("SELECT key, value FROM meta").fetchall())
     if meta.get("application") != "kitestring" or not isinstance(meta.get("run_key"), str):

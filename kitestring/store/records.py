@@ -22,7 +22,7 @@ from kitestring.domain.ports import Commit
 SCHEMA: Final = 1
 """Version of the record; it grows when a field is appended in a way an older house cannot read."""
 
-_NIL: Final = b"\xc0"
+_NIL: Final = msgspec.Raw(b"\xc0")
 """MessagePack's nil: how a removed cell looks."""
 
 

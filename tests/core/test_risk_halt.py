@@ -186,7 +186,7 @@ def test_a_halt_that_flattens_is_said_once():
 
 
 def cell_of(desk):
-    return {RISK_CELL: msgspec.json.encode(desk.state)}
+    return {RISK_CELL: msgspec.msgpack.encode(desk.state)}
 
 
 def test_the_latch_and_the_counts_survive_a_restart():

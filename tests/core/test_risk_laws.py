@@ -175,3 +175,5 @@ def test_settings_of_two_strategies_are_not_confused():
     large = request(settings=strategy("large"))
     sizes = [new_qty(desk.check_entry(asked, standing())) for asked in (small, large, small)]
     assert sizes == [100, 250, 100]
+    changed = request(settings=strategy("small", capital=money(200_000)))
+    assert new_qty(desk.check_entry(changed, standing())) == 50

@@ -145,6 +145,16 @@ def test_a_reversal_gets_the_room_of_what_it_closes():
     assert code_of(check(request(stop=None, lots=51, closes=40), account, settings)) != "yes"
 
 
+@pytest.mark.parametrize(("side", "net"), [(Side.BUY, "-20000"), (Side.SELL, "20000")])
+def test_net_exposure_after_a_reversal_counts_the_new_position_only(side, net):
+    verdict = check(
+        request(side=side, stop=None, lots=100, closes=20), standing(net=money(net)), NET_ONLY
+    )
+    assert code_of(verdict) == "NET_EXPOSURE"
+    assert verdict.approved.intent.order_qty == 70
+    assert verdict.approved.intent.closes_qty == 20
+
+
 @pytest.mark.parametrize(
     ("cash", "code", "qty"),
     [("50000", "yes", 250), ("49999", "MARGIN", 249), ("199", "MARGIN", 0), ("-5", "MARGIN", 0)],
@@ -278,6 +288,21 @@ def test_a_win_ends_the_run_of_losses_and_charges_can_make_a_loss():
     for _ in range(3):
         desk.trade_closed(round_trip("40", at("09:56"), charges="47.20"))
     assert code_of(desk.check_entry(request(), standing())) == "COOLDOWN"
+
+
+def test_a_trade_at_no_gain_and_no_loss_leaves_the_run_as_it_is():
+    desk = engine()
+    for gross in ("-100", "-100", "-100", "0", "-100"):
+        desk.trade_closed(round_trip(gross, at("09:55")))
+    assert code_of(desk.check_entry(request(), standing())) == "COOLDOWN"
+
+
+def test_after_a_cooldown_the_count_starts_again():
+    desk = engine()
+    for _ in range(4):
+        desk.trade_closed(round_trip("-100", at("09:20")))
+    desk.trade_closed(round_trip("-100", at("09:55")))
+    assert code_of(desk.check_entry(request(), standing())) == "yes"
 
 
 def test_without_a_cooldown_time_the_strategy_is_out_for_the_day():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from risk_desk import NIFTY, SHARE, engine, request, standing, strategy
+from risk_desk import NIFTY, SHARE, TEN, engine, request, standing, strategy
 
 from kitestring.core.settings import RiskSettings
 from kitestring.domain.errors import ConfigError
@@ -152,6 +152,23 @@ def test_slices_are_bound_by_the_orders_entries_may_still_send():
     )
     assert isinstance(cut, Reduced)
     assert (cut.code, cut.approved.intent.order_qty) == ("FREEZE", 10_530)
+
+
+def test_slices_leave_room_for_orders_already_sent_and_for_what_is_closed_first():
+    open_handed = RiskSettings(
+        max_gross_exposure_x=1e6, max_net_exposure_x=1e6, max_symbol_exposure_x=1e6
+    )
+    desk = engine(open_handed)
+    desk.order_sent(TEN, is_entry=False)
+    desk.order_sent(TEN, is_entry=True)
+    # Four of the six are left: 4 × 1,755 = 7,020, of which 1,300 close first.
+    cut = desk.check_entry(request(instrument=NIFTY, stop=None, lots=200, closes=1300), standing())
+    assert isinstance(cut, Reduced)
+    assert (cut.code, cut.approved.intent.order_qty, cut.approved.intent.closes_qty) == (
+        "FREEZE",
+        7_020,
+        1_300,
+    )
 
 
 @pytest.mark.parametrize(
