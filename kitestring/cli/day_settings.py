@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterable
 from typing import get_args
 
 import msgspec
@@ -60,12 +61,17 @@ def day_settings(
     manifest: Manifest,
     *,
     engines: Engines,
-    run_key: str,
+    identity: Iterable[str],
     read_strategy: ReadStrategy,
     resolver: Resolver | None = None,
     bar_grace_ms: int = 0,
 ) -> SettledDay:
-    """Everything the core needs to know of the day. Raises ``ConfigError`` if it cannot be known."""
+    """Everything the core needs to know of the day. Raises ``ConfigError`` if it cannot be known.
+
+    ``identity`` names what makes the run besides day, market, settings and strategies: its mode,
+    seed and charges. All of them together are the run's key: the same day asked for twice is one
+    run, and any difference makes another.
+    """
     resolver = resolver or contract_of_the_day
     definitions: dict[str, StrategyDefinition] = {}
     notes: list[str] = []
@@ -97,7 +103,14 @@ def day_settings(
     settings = DaySettings(
         date=manifest.date,
         capital=file.config.trading.paper_capital,
-        run_key=run_key,
+        run_key=_run_key(
+            file.config.digest,
+            manifest.date.isoformat(),
+            manifest.digest,
+            engines,
+            *identity,
+            *(f"{name}={definitions[name].source_hash}" for name in sorted(definitions)),
+        ),
         strategies=tuple(strategies),
         risk=file.config.risk,
         bar_grace_ms=bar_grace_ms,
@@ -245,6 +258,10 @@ def _check_params(
     except msgspec.ValidationError as error:
         where = file.where("strategies", number, "params")
         raise ConfigError(f"{where}: {entry.strategy} does not take this: {error}.") from error
+
+
+def _run_key(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _moment(session: Session, time: dt.time | None, otherwise: Instant) -> Instant:

@@ -52,8 +52,8 @@ class _Speed(click.ParamType[float]):
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         """Zero stands for ``max``."""
-        text = str(value).lower().removesuffix("x")
-        if text in {"max", "0.0"}:
+        text = str(value).lower()
+        if text == "max":
             return 0.0
         try:
             speed = float(text)

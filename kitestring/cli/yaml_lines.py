@@ -106,7 +106,10 @@ def _tree(node: Node, name: str, inside: tuple[int, ...]) -> Tree:
                 f"{name}:{at}: {word} is given twice; the first is on line {rows[word].line}.",
                 do="Keep one of the two.",
             )
-        rows[word] = Row(word, at, _tree(value, name, inside))
+        tree = _tree(value, name, inside)
+        if isinstance(tree, Scalar) and not tree.text:
+            tree = Scalar(tree.value, tree.text, at)  # YAML puts an absent value on the next line
+        rows[word] = Row(word, at, tree)
     return Mapping(tuple(rows.values()), line)
 
 
