@@ -75,7 +75,7 @@ class SqliteJournal:
             self._db = journal_file.connect(path)
         except OSError as error:
             raise journal_file.unwritable(error, path) from error
-        except sqlite3.Error as error:
+        except journal_file.REFUSALS as error:
             raise journal_file.translated(error, path) from error
         try:
             self.run_key, self._no, self._head = journal_file.read_header(self._db, path)
@@ -85,7 +85,7 @@ class SqliteJournal:
             # A disk that went read-only is found now, not at the first order.
             self._db.execute("BEGIN IMMEDIATE")
             self._db.execute("COMMIT")
-        except sqlite3.Error as error:
+        except journal_file.REFUSALS as error:
             self._db.close()
             raise journal_file.translated(error, path) from error
         except StoreError:
@@ -240,7 +240,7 @@ def verify(path: Path) -> VerifyResult:
         raise
     except StoreError as error:
         damage = error.what
-    except sqlite3.Error as error:
+    except journal_file.REFUSALS as error:
         refusal = journal_file.translated(error, path)
         if isinstance(refusal, AnotherDayIsRunning | DiskFailed):
             raise refusal from error
@@ -267,7 +267,7 @@ def is_sealed(path: Path) -> bool:
             run_key, last, head = journal_file.read_header(db, path, alone=alone)
             span = (max(0, last - 1), last)
             return any(seals(c) for _, c, _ in journal_file.walk(db, path, run_key, span, head))
-    except sqlite3.Error as error:
+    except journal_file.REFUSALS as error:
         raise journal_file.translated(error, path) from error
 
 

@@ -53,7 +53,11 @@ _FREE_THE_DISK: Final = (
 )
 
 
-def translated(error: sqlite3.Error, path: Path) -> StoreError:
+REFUSALS: Final = (sqlite3.Error, UnicodeDecodeError)
+"""What reading a file through SQLite may raise; the second one where damaged text is not UTF-8."""
+
+
+def translated(error: sqlite3.Error | UnicodeDecodeError, path: Path) -> StoreError:
     """SQLite's refusal in the words of the house: busy, disk or damage."""
     code: int | None = getattr(error, "sqlite_errorcode", None)
     primary = None if code is None else code & 0xFF
@@ -110,9 +114,13 @@ def create(path: Path, run_key: str) -> None:
 def connect(path: Path) -> sqlite3.Connection:
     """The one writer of an existing journal. Raises ``sqlite3.Error``."""
     db = sqlite3.connect(path, isolation_level=None, timeout=0.0)
-    # Exclusive before the first read: the WAL's index then lives in our memory, with no third file.
-    db.execute("PRAGMA locking_mode = EXCLUSIVE")
-    db.execute("PRAGMA synchronous = FULL")
+    try:
+        # Exclusive before the first read: the WAL's index is then in our memory, not in a file.
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        db.execute("PRAGMA synchronous = FULL")
+    except REFUSALS:
+        db.close()
+        raise
     return db
 
 
@@ -138,6 +146,11 @@ def read_header(
     mode = db.execute("PRAGMA journal_mode").fetchone()[0]
     if application != _APPLICATION_ID or not (alone or mode == "wal"):
         raise damaged(path, "its header is not that of a journal")
+    tables = db.execute(
+        "SELECT sql FROM sqlite_schema WHERE sql NOT NULL ORDER BY rowid"
+    ).fetchall()
+    if tables != [(table,) for table in _TABLES]:
+        raise damaged(path, "its tables are not those of a journal")
     meta = dict(db.execute("SELECT key, value FROM meta").fetchall())
     if meta.get("application") != "kitestring" or not isinstance(meta.get("run_key"), str):
         raise damaged(path, "its header does not name a run")
@@ -182,7 +195,7 @@ def walk(
                 previous = row[5]
                 yield no, commit, previous
         beyond = db.execute("SELECT max(no) FROM commits").fetchone()[0] or 0
-    except sqlite3.Error as error:
+    except REFUSALS as error:
         raise translated(error, path) from error
     if previous != head:
         raise damaged(path, f"commit {until} does not match the head of the chain")

@@ -63,6 +63,7 @@ VARIETY: Final = "regular"
 """The one Kite variety the house sends."""
 
 _FORMULA_STARTS: Final = frozenset("=+-@\t\r")
+_LIKE_A_NUMBER: Final = re.compile(r"\d[\d.,:/ -]*(?:[eE]\d+)?")
 _NEEDS_QUOTES: Final = re.compile(r'["\r\n]')
 
 
@@ -289,8 +290,7 @@ def _price(px: Price | None) -> str:
 
 def _text(cell: str) -> str:
     """A cell that a spreadsheet must not take for a number, a date or a formula."""
-    first = cell[:1]
-    return f"'{cell}" if first.isdigit() or first in _FORMULA_STARTS else cell
+    return f"'{cell}" if cell[:1] in _FORMULA_STARTS or _LIKE_A_NUMBER.fullmatch(cell) else cell
 
 
 def _line(cells: tuple[str, ...]) -> str:
