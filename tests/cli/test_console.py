@@ -58,8 +58,10 @@ REFUSED = Blocked(
         ),
         (
             REFUSED,
-            "10:25:00  refused SELL NIFTY26NOVFUT · ema_trend-NIFTY: "
-            "one lot risks ₹3,250, your limit is ₹2,500",
+            (
+                "10:25:00  refused SELL NIFTY26NOVFUT · ema_trend-NIFTY: "
+                "one lot risks ₹3,250, your limit is ₹2,500"
+            ),
         ),
         (
             HaltSession(
@@ -174,7 +176,7 @@ def test_a_log_file_gets_one_line_an_hour_and_no_control_characters():
     out = io.StringIO()
     console = console_for(out)
     console.started(STARTED)
-    for minute in range(0, 180):
+    for minute in range(180):
         console.progress(AT + minute * MINUTE, minute, 180, snapshot("-1234.5"))
     console.finished(RESULT)
     lines = out.getvalue().splitlines()
