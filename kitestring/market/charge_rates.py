@@ -79,7 +79,7 @@ class ChargeRows(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SideRates(NamedTuple):
-    """One side of a rate card, resolved to whole numbers: rupees per crore, and 10⁻¹¹ rupee."""
+    """One side of a rate card, resolved to whole numbers: rupees per crore, brokerage in 10⁻¹⁰ rupee."""
 
     brokerage_flat: int
     brokerage_per_crore: int
@@ -128,9 +128,9 @@ def side_rates(card: RateCard, side: Side) -> SideRates:
         raise ValueError(f"gst {card.gst!r} is not a whole percentage")
     buying = side is Side.BUY
     return SideRates(
-        brokerage_flat=int(flat) * _CRORE,
+        brokerage_flat=int(flat) * CHARGE_UNITS_PER_UNIT,
         brokerage_per_crore=rate,
-        brokerage_at_most=int(at_most) * _CRORE,
+        brokerage_at_most=int(at_most) * CHARGE_UNITS_PER_UNIT,
         stt=per_crore(card.stt_buy if buying else card.stt_sell),
         exchange=fee + per_crore(card.investor_protection),
         taxed=fee + sebi,
@@ -147,18 +147,39 @@ def charges_at(rates: SideRates, traded_value: Money) -> Charges:
         assert value == 0, "traded value is a sum of prices times quantities"
         return NO_CHARGES
     flat, per_value, at_most, stt, exchange, taxed, sebi, stamp, gst_pct = rates
+    tenth, rest = divmod(value, 10)
+    if rest:  # No price of an Indian exchange is this fine, but an average may be.
+        return _charges_of_fine_value(rates, value)
     brokerage = flat
     if per_value:
-        brokerage = value * per_value
+        brokerage = tenth * per_value
         brokerage = min(brokerage, at_most)
-    # All sums below are in 10⁻¹¹ rupee; adding half and flooring rounds half up to 10⁻¹⁰.
+    return Charges(
+        ChargeUnits(brokerage),
+        ChargeUnits(tenth * stt),
+        ChargeUnits(tenth * exchange),
+        ChargeUnits(tenth * sebi),
+        ChargeUnits(tenth * stamp),
+        ChargeUnits(((brokerage + tenth * taxed) * gst_pct + 50) // 100),
+    )
+
+
+def _charges_of_fine_value(rates: SideRates, value: int) -> Charges:
+    """``charges_at`` for a value whose components are not whole 10⁻¹⁰ rupees: rounded half up.
+
+    All products are in 10⁻¹¹ rupee; adding half and flooring rounds half up.
+    """
+    brokerage = rates.brokerage_flat * 10
+    if rates.brokerage_per_crore:
+        brokerage = min(value * rates.brokerage_per_crore, rates.brokerage_at_most * 10)
+    taxed = brokerage + value * rates.taxed
     return Charges(
         ChargeUnits((brokerage + 5) // 10),
-        ChargeUnits((value * stt + 5) // 10),
-        ChargeUnits((value * exchange + 5) // 10),
-        ChargeUnits((value * sebi + 5) // 10),
-        ChargeUnits((value * stamp + 5) // 10),
-        ChargeUnits(((brokerage + value * taxed) * gst_pct + 500) // 1000),
+        ChargeUnits((value * rates.stt + 5) // 10),
+        ChargeUnits((value * rates.exchange + 5) // 10),
+        ChargeUnits((value * rates.sebi + 5) // 10),
+        ChargeUnits((value * rates.stamp + 5) // 10),
+        ChargeUnits((taxed * rates.gst_pct + 500) // 1000),
     )
 
 
@@ -172,9 +193,9 @@ def exercise_at(card: RateCard, *, long: bool, intrinsic_value: Money, orders: i
     stt = per_crore(card.exercise_stt) if long and card.exercise_stt is not None else 0
     brokerage = rates.brokerage_flat * orders
     return Charges(
-        brokerage=ChargeUnits((brokerage + 5) // 10),
+        brokerage=ChargeUnits(brokerage),
         stt=ChargeUnits((int(intrinsic_value) * stt + 5) // 10),
-        gst=ChargeUnits((brokerage * rates.gst_pct + 500) // 1000),
+        gst=ChargeUnits((brokerage * rates.gst_pct + 50) // 100),
     )
 
 
