@@ -8,6 +8,7 @@ tried again, and never stops the day. Several runs may write to the same file.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from io import FileIO
@@ -213,7 +214,7 @@ def _head_of(line: bytes) -> _LineHead | None:
 
 
 def _lines_backwards(path: Path) -> Iterator[bytes]:
-    """The whole lines of a file, the last one first."""
+    """The lines of a file, backwards; first what follows the last newline, normally nothing."""
     with path.open("rb") as file:
         end = file.seek(0, os.SEEK_END)
         rest = b""
@@ -232,7 +233,8 @@ def _left_off(path: Path, run: str) -> tuple[int, int]:
     commit, lines = 0, 0
     if not path.exists():
         return commit, lines
-    for line in _lines_backwards(path):
+    # What follows the last newline was never finished: it will be cut away and told again.
+    for line in itertools.islice(_lines_backwards(path), 1, None):
         if needle not in line:
             continue
         head = _head_of(line)
