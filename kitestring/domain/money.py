@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         def __mul__(self, quantity: int) -> Money: ...
         def __rmul__(self, quantity: int) -> Money: ...
         def __floordiv__(self, by: int) -> Price: ...
+        def __truediv__(self, by: int) -> float: ...
         def __mod__(self, by: Price) -> Price: ...
         def __lt__(self, other: Price) -> bool: ...
         def __le__(self, other: Price) -> bool: ...
@@ -103,6 +104,18 @@ def price(rupees: str | int | Decimal) -> Price:
 def money(rupees: str | int | Decimal) -> Money:
     """An amount from decimal rupees, exactly; raises ``ValueError`` where it would have to round."""
     return Money(_units(rupees, "an amount"))
+
+
+def share_of(amount: Money, times: float) -> Money:
+    """``times`` × ``amount``, rounded down; ``times`` is read as its shortest decimal, so 0.02 is 2 %.
+
+    Raises ``ValueError`` for a NaN or an infinity, which are shares of nothing.
+    """
+    factor = Decimal(repr(float(times)))
+    if not factor.is_finite():
+        raise ValueError(f"{times!r} is no multiple of an amount")
+    numerator, denominator = factor.as_integer_ratio()
+    return Money(int(amount) * numerator // denominator)
 
 
 def nearest_price(rupees: float, tick_size: Price) -> Price:

@@ -69,11 +69,11 @@ class StrategyView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LimitView(msgspec.Struct, frozen=True, kw_only=True):
-    """One limit of risk and how much of it is used, in the unit of ``unit`` (rupees, orders, …)."""
+    """One limit of risk and how much of it is used, in words and as a fraction (1.0 is all of it)."""
 
-    used: Decimal
-    limit: Decimal | None
-    unit: str
+    used: str
+    limit: str
+    fraction: float
 
 
 class RiskView(msgspec.Struct, frozen=True, kw_only=True):
