@@ -68,7 +68,7 @@ VIEW = StateView(
         code="DAILY_LOSS",
         reason="the day has lost ₹10 000",
         policy="flatten",
-        limits={"daily_loss": LimitView(used=Decimal("0.5"), limit=Decimal(10000), unit="rupees")},
+        limits={"daily_loss": LimitView(used="₹5 000", limit="₹10 000", fraction=0.5)},
     ),
     last_prices={"NFO:NIFTY26NOVFUT": Decimal("22110.05")},
 )
