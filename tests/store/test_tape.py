@@ -200,11 +200,11 @@ def test_an_existing_tape_is_never_overwritten(tmp_path: Path):
 def test_a_full_disk_is_said_in_one_sentence_and_what_was_buffered_is_kept(tmp_path: Path):
     tape = FileTape.begin(tmp_path / "tape.bin", MANIFEST)
     good = tape._file
-    tape._file = Path("/dev/full").open("r+b", buffering=0)
-    tape.append_frame(1, FRAME)
-    with pytest.raises(DiskFailed, match="cannot be written"):
-        tape.mark()
-    tape._file.close()
+    with Path("/dev/full").open("r+b", buffering=0) as full:
+        tape._file = full
+        tape.append_frame(1, FRAME)
+        with pytest.raises(DiskFailed, match="cannot be written"):
+            tape.mark()
     tape._file = good
     tape.mark()
     tape.close()
