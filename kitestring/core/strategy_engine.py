@@ -22,6 +22,7 @@ from typing import Final
 
 import msgspec
 
+from kitestring.core.cells import Dirty
 from kitestring.core.settings import StrategySettings
 from kitestring.core.strategy import StrategyDefinition, inputs_class, value_names
 from kitestring.core.strategy_feed import BarFeed
@@ -58,7 +59,7 @@ class StrategyEngine:
         definitions: Mapping[str, StrategyDefinition],
         instruments: Mapping[InstrumentId, Instrument],
         sessions: Mapping[Segment, Session],
-        dirty: dict[str, msgspec.Struct],
+        dirty: Dirty,
     ) -> None:
         self._instruments = instruments
         self._sessions = sessions
@@ -277,6 +278,10 @@ class StrategyEngine:
         """Stop asking a strategy; ``None`` when it is off already. Its position is not touched."""
         run = self._runs[strategy]
         return None if run.cell.off else self._fail(run, at, error)
+
+    def state_of(self, strategy: StrategyId) -> msgspec.Struct:
+        """What a strategy remembers from bar to bar."""
+        return self._runs[strategy].cell.state
 
     def status(self) -> list[StrategyStatus]:
         """Every strategy as it stands."""

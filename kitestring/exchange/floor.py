@@ -1,0 +1,283 @@
+"""The trading floor: where orders stand, trades are booked, and every stroke is written before it is told.
+
+Whoever matches calls ``trade``, ``trigger`` and the like; the floor keeps books, account and
+ledger in step. Nothing leaves ``announcements_until`` that is not in the ledger.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Mapping
+from typing import NotRequired, TypedDict, Unpack
+
+from kitestring.domain.charges import ChargeBook
+from kitestring.domain.ids import InstrumentId
+from kitestring.domain.instants import NEVER, Instant
+from kitestring.domain.instruments import Instrument, Segment
+from kitestring.domain.money import Money, Price
+from kitestring.domain.orders import OrdType, TimeInForce
+from kitestring.domain.sessions import Session
+from kitestring.exchange.account import Account, AccountPosition, PositionKey
+from kitestring.exchange.crossing import meets_quote
+from kitestring.exchange.fill_models import FillModel
+from kitestring.exchange.ledger import LedgerEntry, LedgerSink, What, line_bytes
+from kitestring.exchange.margin import MarginRates
+from kitestring.exchange.order_book import ClosedOrder, ExchangeOrder, Market, Request, Status
+from kitestring.exchange.rules import OrderRules, judge_instrument, outside_range, protected_px
+
+
+class FloorParts(TypedDict):
+    """What an exchange is made of.
+
+    ``cash`` is free cash at the open, without what carried positions cost. ``opening`` are
+    positions carried from before: net quantity and the price they are carried at.
+    """
+
+    instruments: Mapping[InstrumentId, Instrument]
+    sessions: Mapping[Segment, Session]
+    charges: ChargeBook
+    cash: Money
+    fill_model: FillModel
+    seed: int
+    ledger: LedgerSink
+    opening: NotRequired[Mapping[PositionKey, tuple[int, Price]]]
+    rules: NotRequired[OrderRules]
+    rates: NotRequired[MarginRates]
+
+
+class TradingFloor:
+    """Orders, markets, account and ledger of a local exchange with one trading account."""
+
+    def __init__(self, **parts: Unpack[FloorParts]) -> None:
+        sessions, charges = parts["sessions"], parts["charges"]
+        rates = parts.get("rates") or MarginRates()
+        self.model = parts["fill_model"]
+        self.seed = parts["seed"]
+        self.rules = parts.get("rules") or OrderRules()
+        self.account = Account(parts["cash"], charges, rates)
+        self.account.carry(parts["instruments"], parts.get("opening") or {})
+        self.orders: dict[str, ExchangeOrder] = {}
+        """Orders that are not over, by tag."""
+        self.closed: dict[str, ClosedOrder] = {}
+        """Orders of today that are over, by tag."""
+        self.next_due_at: Instant = NEVER
+        """When the next report will be ready."""
+        self.position = 0
+        """The last place in the feed that was seen."""
+        self.bars = False
+        """Whether the feed is of bars; known from its first frame, or from the ledger."""
+        self.day = min((f"{each.date:%y%m%d}" for each in sessions.values()), default="000000")
+        self.markets: dict[str, Market] = {}
+        for instrument in parts["instruments"].values():
+            session = sessions.get(instrument.segment)
+            refusal = judge_instrument(instrument, session)
+            self.markets[instrument.id] = Market(instrument, session, refusal)
+        self.requests: list[tuple[Instant, int, Request]] = []
+        """What was heard and has not arrived yet, as a heap."""
+        self._ledger = parts["ledger"]
+        self._stroke: list[LedgerEntry] = []
+        self._told = 0
+        self._reports: list[tuple[Instant, int, LedgerEntry]] = []
+
+    def trade(self, order: ExchangeOrder, qty: int, px: Price, at: Instant) -> None:
+        """Book a trade of a live order: fill, position, cash, charges, ledger."""
+        position, market = order.position, order.market
+        assert position is not None
+        assert market is not None
+        assert 0 < qty <= order.leaves
+        order.filled += qty
+        order.trades += 1
+        self.book(order, qty, px)
+        if order.filled == order.qty:
+            order.status = Status.COMPLETE
+            market.orders.remove(order)
+        self._stroke.append(
+            LedgerEntry(
+                What.TRADE,
+                at,
+                at + order.way_back_us,
+                order.tag,
+                order.order_id,
+                0,
+                0,
+                order.symbol,
+                order.side.value,
+                order.qty,
+                "",
+                order.product.value,
+                "",
+                0,
+                0,
+                0,
+                0,
+                False,
+                f"{order.order_id}-{order.trades}",
+                qty,
+                int(px),
+                order.filled,
+            )
+        )
+        if order.status is Status.COMPLETE:
+            self.close(order)
+
+    def trigger(self, order: ExchangeOrder, last_px: Price, at: Instant) -> bool:
+        """Turn a stop into the limit it asks for; false if that limit is out of range by now."""
+        market = order.market
+        assert market is not None
+        assert order.position is not None
+        instrument = market.instrument
+        order.status = Status.OPEN
+        if order.ord_type is OrdType.SL_M:
+            order.limit_px = protected_px(
+                self.rules, instrument, last_px, order.protection_bp, buy=order.buy
+            )
+        else:
+            sentence = outside_range(self.rules, instrument, order.limit_px, last_px)
+            if sentence is not None:
+                # NSE checks the limit again when the trigger releases it.
+                order.status = Status.REJECTED
+                market.orders.remove(order)
+                self.account.release(order.position, order.leaves, buy=order.buy)
+                self.tell(What.REJECTED, order, at, 0, sentence)
+                self.close(order)
+                return False
+        order.takes = order.reaches(last_px) if self.bars else meets_quote(self, order, market, at)
+        self.tell(What.TRIGGERED, order, at, 0)
+        return True
+
+    def settle_rest(self, order: ExchangeOrder, at: Instant) -> None:
+        """An immediate-or-cancel order does not wait."""
+        if order.status is Status.OPEN and order.validity is TimeInForce.IOC:
+            self.withdraw(order, at, 0, "The rest of an IOC order is cancelled.")
+
+    def book(self, order: ExchangeOrder, qty: int, px: Price) -> None:
+        account, position = self.account, order.position
+        assert position is not None
+        order.traded_value += account.book_trade(position, qty, px, buy=order.buy)
+        order.charged = account.charge(position, order.side, order.traded_value, order.charged)
+
+    def close(self, order: ExchangeOrder) -> None:
+        self.orders.pop(order.tag, None)
+        self.closed[order.tag] = (
+            order.order_id,
+            order.symbol,
+            order.status,
+            order.qty,
+            order.filled,
+        )
+
+    def tell(
+        self, what: What, order: ExchangeOrder, at: Instant, request: int, text: str = ""
+    ) -> None:
+        self._stroke.append(
+            LedgerEntry(
+                what,
+                at,
+                at + order.way_back_us,
+                order.tag,
+                order.order_id,
+                request,
+                0,
+                "",
+                "",
+                order.qty,
+                order.ord_type.value,
+                "",
+                "",
+                int(order.limit_px),
+                int(order.stop_px),
+                0,
+                0,
+                order.takes,
+                "",
+                0,
+                0,
+                order.filled,
+                text,
+            )
+        )
+
+    def write(self) -> None:
+        """Put the stroke into the ledger; only then may anybody be told of it."""
+        stroke = self._stroke
+        if stroke:
+            self._stroke = []
+            self._ledger.append(line_bytes(self.position, stroke))
+            for entry in stroke:
+                if entry.told_at:
+                    self.schedule(entry.told_at, entry)
+        self.reckon_due()
+
+    def schedule(self, told_at: Instant, entry: LedgerEntry) -> None:
+        self._told += 1
+        heapq.heappush(self._reports, (told_at, self._told, entry))
+
+    def reckon_due(self) -> None:
+        due = self._reports[0][0] if self._reports else NEVER
+        if not self.bars:
+            for arrives_at, _, request in self.requests:
+                due = min(due, arrives_at + request.way_back_us)
+        self.next_due_at = due
+
+    def pop_reports(self, until: Instant) -> list[tuple[Instant, LedgerEntry]]:
+        """What is to be told at or before an instant, in order; each is given once."""
+        reports = self._reports
+        due: list[tuple[Instant, LedgerEntry]] = []
+        while reports and reports[0][0] <= until:
+            told_at, _, entry = heapq.heappop(reports)
+            due.append((told_at, entry))
+        self.reckon_due()
+        return due
+
+    def untold(self, at: Instant) -> list[LedgerEntry]:
+        """Announcements of what happened after ``at``: an order book of that moment lacks them."""
+        return [entry for _, _, entry in self._reports if entry.at > at]
+
+    def position_of(self, order: ExchangeOrder, market: Market) -> AccountPosition:
+        """The account's position that the order changes."""
+        if order.position is None:
+            order.position = self.account.position(market.instrument, order.product)
+        return order.position
+
+    def margin_px(self, order: ExchangeOrder, market: Market) -> Price:
+        """The price an order's margin is reckoned at: its limit, or what its trigger would make it."""
+        if order.ord_type is OrdType.SL_M:
+            return protected_px(
+                self.rules, market.instrument, order.stop_px, order.protection_bp, buy=order.buy
+            )
+        return order.limit_px
+
+    def account_for(self, order: ExchangeOrder, market: Market) -> None:
+        """Tie up the margin of an order that was judged before, without judging again."""
+        self.account.reserve(
+            self.position_of(order, market),
+            order.leaves,
+            self.margin_px(order, market),
+            buy=order.buy,
+            checked=False,
+        )
+
+    def rest(self, order: ExchangeOrder, market: Market) -> None:
+        stop = order.ord_type is OrdType.SL or order.ord_type is OrdType.SL_M
+        order.status = Status.TRIGGER_PENDING if stop else Status.OPEN
+        market.orders.append(order)
+
+    def refuse(self, order: ExchangeOrder, request: Request, at: Instant, text: str) -> None:
+        order.status = Status.REJECTED
+        self.tell(What.REJECTED, order, at, request.number, text)
+        self.close(order)
+
+    def withdraw(self, order: ExchangeOrder, at: Instant, request: int, text: str) -> None:
+        assert order.market is not None
+        assert order.position is not None
+        order.status = Status.CANCELLED
+        order.market.orders.remove(order)
+        self.account.release(order.position, order.leaves, buy=order.buy)
+        self.tell(What.CANCELED, order, at, request, text)
+        self.close(order)
+
+    def order_rows(self) -> Iterator[tuple[str, ClosedOrder]]:
+        """Today's orders by tag, those that are over first, each as its short row."""
+        yield from self.closed.items()
+        for tag, order in self.orders.items():
+            yield tag, (order.order_id, order.symbol, order.status, order.qty, order.filled)

@@ -1,0 +1,241 @@
+"""The orders of the day as the exchange knows them, and the market each of them waits in.
+
+Live orders are found by tag and stand, in order of arrival, with their instrument; an order that
+is over leaves the live books at once and keeps one short row for the order book of the day, so
+that nothing gets slower as the day grows.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+from kitestring.domain.bars import Bar
+from kitestring.domain.instants import Instant
+from kitestring.domain.instruments import Instrument
+from kitestring.domain.money import ChargeUnits, Money, Price
+from kitestring.domain.orders import OrdType, Product, Side, TimeInForce
+from kitestring.domain.sessions import Session
+from kitestring.domain.ticks import Tick
+from kitestring.exchange.account import AccountPosition
+from kitestring.exchange.ledger import What
+
+NO_PRICE: Final = Price(0)
+"""No legal price: nothing is known, or nothing was asked."""
+
+
+class Status(StrEnum):
+    """Kite's words for the state of an order."""
+
+    RECEIVED = "PUT ORDER REQ RECEIVED"
+    OPEN = "OPEN"
+    TRIGGER_PENDING = "TRIGGER PENDING"
+    COMPLETE = "COMPLETE"
+    CANCELLED = "CANCELLED"
+    REJECTED = "REJECTED"
+
+
+class Market:
+    """One instrument at the exchange: its last word, its waiting orders, and what we took of it.
+
+    ``taken_*`` count what our own orders had of the snapshot ``taken_of``; a new snapshot brings
+    new liquidity. ``known_px`` is a last price known without a tick: of a bar, or of the ledger.
+    """
+
+    __slots__ = (
+        "bar",
+        "before",
+        "close_at",
+        "instrument",
+        "known_px",
+        "open_at",
+        "orders",
+        "refusal",
+        "session",
+        "taken_bought",
+        "taken_of",
+        "taken_sold",
+        "tick",
+    )
+
+    def __init__(
+        self, instrument: Instrument, session: Session | None, refusal: str | None
+    ) -> None:
+        self.instrument = instrument
+        self.session = session
+        self.refusal = refusal
+        self.open_at: Instant = session.open_at if session else 0
+        self.close_at: Instant = session.close_at if session else 0
+        self.orders: list[ExchangeOrder] = []
+        self.tick: Tick | None = None
+        self.before: Tick | None = None
+        self.bar: Bar | None = None
+        self.known_px = Price(0)
+        self.taken_of: Tick | Bar | None = None
+        self.taken_bought = 0
+        self.taken_sold = 0
+
+    @property
+    def last_px(self) -> Price:
+        """The last traded price; 0 if nothing is known of the market yet."""
+        if self.tick is not None:
+            return self.tick.last_px
+        return self.bar.close if self.bar is not None else self.known_px
+
+    def taken(self, snapshot: Tick | Bar, *, buy: bool) -> int:
+        """What our orders already had of this side of this snapshot."""
+        if self.taken_of is not snapshot:
+            return 0
+        return self.taken_bought if buy else self.taken_sold
+
+    def take(self, snapshot: Tick | Bar, qty: int, *, buy: bool) -> None:
+        """Our order had this much of a snapshot."""
+        if self.taken_of is not snapshot:
+            self.taken_of = snapshot
+            self.taken_bought = self.taken_sold = 0
+        if buy:
+            self.taken_bought += qty
+        else:
+            self.taken_sold += qty
+
+
+class ExchangeOrder:
+    """One live order. ``limit_px`` is the limit it works at (a MARKET order has one, too)."""
+
+    __slots__ = (
+        "buy",
+        "charged",
+        "filled",
+        "last_arrival",
+        "limit_px",
+        "market",
+        "modifications",
+        "ord_type",
+        "order_id",
+        "position",
+        "product",
+        "protection_bp",
+        "qty",
+        "side",
+        "status",
+        "stop_px",
+        "symbol",
+        "tag",
+        "takes",
+        "traded_value",
+        "trades",
+        "validity",
+        "way_back_us",
+    )
+
+    def __init__(
+        self,
+        *,
+        order_id: str,
+        tag: str,
+        symbol: str,
+        market: Market | None,
+        side: Side,
+        qty: int,
+        ord_type: OrdType,
+        product: Product,
+        validity: TimeInForce,
+        limit_px: Price,
+        stop_px: Price,
+        protection_bp: int,
+        way_back_us: int,
+        last_arrival: Instant,
+    ) -> None:
+        self.order_id = order_id
+        self.tag = tag
+        self.symbol = symbol
+        self.market = market
+        self.side = side
+        self.buy = side is Side.BUY
+        self.qty = qty
+        self.ord_type = ord_type
+        self.product = product
+        self.validity = validity
+        self.limit_px = limit_px
+        self.stop_px = stop_px
+        self.protection_bp = protection_bp
+        self.way_back_us = way_back_us
+        self.last_arrival = last_arrival
+        self.status = Status.RECEIVED
+        self.filled = 0
+        self.trades = 0
+        self.traded_value = Money(0)
+        self.charged = ChargeUnits(0)
+        self.modifications = 0
+        self.takes = False
+        self.position: AccountPosition | None = None
+
+    @property
+    def live(self) -> bool:
+        """It may still trade."""
+        return self.status is Status.OPEN or self.status is Status.TRIGGER_PENDING
+
+    @property
+    def leaves(self) -> int:
+        """What has not traded yet."""
+        return self.qty - self.filled
+
+    def reaches(self, px: Price) -> bool:
+        """Whether the order would trade at this price."""
+        return px <= self.limit_px if self.buy else px >= self.limit_px
+
+    def triggers_at(self, px: Price) -> bool:
+        """Whether a trade at this price sets off the stop."""
+        return px >= self.stop_px if self.buy else px <= self.stop_px
+
+
+class Request:
+    """Something heard from the client, on its way to the matching."""
+
+    __slots__ = (
+        "arrives_at",
+        "kind",
+        "limit_px",
+        "number",
+        "ord_type",
+        "order",
+        "order_id",
+        "qty",
+        "seen_px",
+        "stop_px",
+        "tag",
+        "way_back_us",
+    )
+
+    def __init__(
+        self,
+        *,
+        number: int,
+        kind: What,
+        arrives_at: Instant,
+        tag: str,
+        order_id: str,
+        order: ExchangeOrder | None,
+        seen_px: Price,
+        way_back_us: int,
+        qty: int = 0,
+        ord_type: OrdType | None = None,
+        limit_px: Price = NO_PRICE,
+        stop_px: Price = NO_PRICE,
+    ) -> None:
+        self.number = number
+        self.kind = kind
+        self.arrives_at = arrives_at
+        self.tag = tag
+        self.order_id = order_id
+        self.order = order
+        self.seen_px = seen_px
+        self.way_back_us = way_back_us
+        self.qty = qty
+        self.ord_type = ord_type
+        self.limit_px = limit_px
+        self.stop_px = stop_px
+
+
+ClosedOrder = tuple[str, str, Status, int, int]
+"""What is kept of an order that is over: order id, instrument, status, quantity, filled."""
