@@ -223,7 +223,6 @@ class StrategyEngine:
         for run in due:
             cell = run.cell
             bar_now = run.main.bar
-            assert bar_now is not None
             if bar_now.close_at <= cell.decided_at:
                 continue  # Recovered state already holds this decision: it is never taken again.
             inputs = run.inputs
@@ -236,12 +235,12 @@ class StrategyEngine:
                 reason = decision.reason
             except Exception as error:  # noqa: BLE001 - an author's code may raise anything
                 said = said or []
-                said.append(self._fail(run, at, _said(error)))
+                said.append(self._fail(run, at, _said(error, run.definition)))
                 continue
             if state is not old:
                 if type(state) is not run.state_type:
                     said = said or []
-                    said.append(self._fail(run, at, f"decide returned {state!r} as its state"))
+                    said.append(self._fail(run, at, f"decide returned {_kind(state)} as its State"))
                     continue
                 cell.state = state
             cell.decided_at = bar_now.close_at
@@ -254,7 +253,7 @@ class StrategyEngine:
                         _count(cell.holds, reason)
                     else:
                         said = said or []
-                        said.append(self._fail(run, at, f"{reason!r} is not a reason"))
+                        said.append(self._fail(run, at, f"a reason is text, not {_kind(reason)}"))
                 continue
             spoken = self._speak(run, bar_now, decision, at, reference)
             if spoken is not None:
@@ -447,7 +446,7 @@ def _fault(decision: Decision) -> str | None:
         and isinstance(decision.action, Action)
         and isinstance(decision.reason, str)
     ):
-        return f"{decision!r} is not what buy(), sell(), exit_() or hold() give"
+        return f"decide returned {_kind(decision)} where buy(), sell(), exit_() or hold() belong"
     for name, level in (("stop", decision.stop), ("target", decision.target)):
         if level is not None and not _number(level):
             return f"{decision.action} with {name} {level}: not a price"
@@ -460,15 +459,23 @@ def _fault(decision: Decision) -> str | None:
     return None
 
 
+def _kind(value: object) -> str:
+    return f"a value of type {type(value).__name__}"
+
+
 def _number(level: float) -> bool:
     return isinstance(level, (int, float)) and math.isfinite(level)
 
 
-def _said(error: Exception) -> str:
-    """An error in one line, with where in the strategy it was raised."""
-    step, line = error.__traceback__, ""
+def _said(error: Exception, definition: StrategyDefinition) -> str:
+    """An error in one line, with the last line of the strategy's own file it passed.
+
+    The file is named without its folder: the same day tells the same story on every machine.
+    """
+    step, line = error.__traceback__, 0
     while step is not None:
-        code = step.tb_frame.f_code
-        line = f" (line {step.tb_lineno} of {code.co_filename}, in {code.co_name})"
+        if step.tb_frame.f_code.co_filename == definition.path:
+            line = step.tb_lineno
         step = step.tb_next
-    return f"{type(error).__name__}: {error}{line}"
+    where = f" (line {line} of {definition.name}.py)" if line else ""
+    return f"{type(error).__name__}: {error}{where}"

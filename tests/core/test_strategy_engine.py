@@ -415,8 +415,7 @@ def test_a_strategy_that_raises_is_switched_off_and_the_others_go_on() -> None:
     off, signal = say(run, bar(3, 103))
     assert isinstance(off, StrategyOff)
     assert off.strategy == "bad"
-    assert off.error.startswith("ZeroDivisionError: division by zero (line ")
-    assert "of idea.py, in decide" in off.error
+    assert off.error == "ZeroDivisionError: division by zero (line 23 of idea.py)"
     assert isinstance(signal, Signal)
     assert signal.strategy == "good"
     assert [word.strategy for word in say(run, bar(4, 101))] == ["good"]
