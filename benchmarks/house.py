@@ -49,6 +49,8 @@ class Outcome(NamedTuple):
 
     events: int
     seconds: float
+    cpu_s: float
+    """Processor seconds of the same stretch: the two differ where the machine is busy elsewhere."""
     orders: int
     fills: int
     equity: str
@@ -60,6 +62,7 @@ class Outcome(NamedTuple):
             **more,
             "events": self.events,
             "seconds": round(self.seconds, 4),
+            "cpu_seconds": round(self.cpu_s, 4),
             "events_per_s": round(self.events / self.seconds),
             "orders": self.orders,
             "fills": self.fills,
@@ -198,13 +201,15 @@ def trade(
     )
     gc.collect()
     gc.freeze()
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), time.process_time()
     asyncio.run(day.run())
     seconds = time.perf_counter() - began
+    cpu = time.process_time() - cpu
     gc.unfreeze()
     return Outcome(
         events=day.ticks or day.feed_position,
         seconds=seconds,
+        cpu_s=cpu,
         orders=core.orders.placed,
         fills=core.portfolio.fills,
         equity=str(decimal_rupees(core.equity)),

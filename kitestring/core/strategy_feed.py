@@ -62,6 +62,9 @@ class BarFeed:
         "today",
     )
 
+    bar: Bar
+    """The last bar fed; unset before the first."""
+
     def __init__(self, instrument: InstrumentId, minutes: int, session: Session) -> None:
         self.instrument = instrument
         self.minutes = minutes
@@ -75,7 +78,6 @@ class BarFeed:
         self._begin()
 
     def _begin(self) -> None:
-        self.bar: Bar | None = None
         self.today = 0
         self._before = 0
         self._last_close: Instant = 0

@@ -56,7 +56,7 @@ class Feed(Protocol):
         """What this feed is."""
         ...
 
-    def frames(self, after: int = 0) -> Iterator[TickFrame] | Iterator[BarFrame]:
+    def frames(self, after: int = 0) -> Iterator[Frame]:
         """The day's frames, without the first ``after`` of them. ``received_at`` never decreases."""
         ...
 

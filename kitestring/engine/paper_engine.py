@@ -37,7 +37,7 @@ from kitestring.engine.scribe import Scribe
 from kitestring.engine.trading_day import TradingDay
 from kitestring.engine.watching import DayResult, DayStarted, Watcher
 from kitestring.exchange.fill_models import FillModel
-from kitestring.store.exchange_ledger import ExchangeLedger
+from kitestring.store.exchange_ledger import FileLedger
 from kitestring.store.instance_lock import InstanceLock
 from kitestring.store.journal import SqliteJournal
 from kitestring.store.paths import RunPaths, open_run
@@ -130,7 +130,7 @@ class PaperEngine:
                     if instrument.id in manifest.previous_close
                 },
             )
-            ledger = ExchangeLedger(paths.exchange_ledger)
+            ledger = FileLedger(paths.exchange_ledger)
             held.callback(ledger.close)
             broker = PaperBroker(
                 instruments=core.instruments,
@@ -209,13 +209,17 @@ class PaperEngine:
         broker: PaperBroker,
         *,
         journal: SqliteJournal,
-        ledger: ExchangeLedger,
+        ledger: FileLedger,
         paths: RunPaths,
         story: Story,
     ) -> None:
         assert story.last is not None
         restore(core, journal, story, TapeReader(paths.tape).records(story.last.tape_offset))
-        broker.recover(ledger.records(), story.last.at)
+        broker.recover(ledger.records, story.last.at, story.last.feed_position)
+        # The exchange saw every frame; seeing them again gives it back its quotes.
+        again = self._plan.feed.frames()
+        for position in range(1, story.last.feed_position + 1):
+            broker.observe(position, next(again))
 
     def _tape(self, paths: RunPaths, story: Story) -> FileTape:
         """The tape up to the last commit; what came after it comes again from the feed."""

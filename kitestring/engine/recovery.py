@@ -59,7 +59,14 @@ def read_story(journal: Journal) -> Story:
     history: list[HistoryLoaded] = []
     latest: dict[ClOrdId, Unanswered] = {}
     for number, commit in journal.commits():
-        last = LastCommit(number, commit.inbox, commit.at, commit.feed_position, commit.tape_offset)
+        last = LastCommit(
+            number,
+            commit.inbox,
+            commit.at,
+            commit.feed_position,
+            commit.tape_offset,
+            commit.tape_hash,
+        )
         for fact in commit.facts:
             _notice(fact, commit, history, latest)
     return Story(last, tuple(history), tuple(latest.values()))

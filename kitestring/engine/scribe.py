@@ -45,7 +45,7 @@ class Scribe:
         self._commits = commits
         self._frames_total = frames_total
         self._ledgers = Ledgers(paths.folder, commits=lambda: iter(commits()))
-        self._events = EventLog(paths.events, run=paths.folder.name)
+        self._events = EventLog(paths.events, run=paths.folder.name, mode=paths.mode)
         self._state = StateStore(paths.state_latest)
         self._next_write = 0.0
         self._next_show = 0.0
