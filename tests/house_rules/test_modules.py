@@ -54,7 +54,7 @@ def test_a_module_begins_with_a_sentence():
         text = ast.get_docstring(tree_of(path)) or ""
         sentence = " ".join(text.split("\n\n")[0].split())
         if not re.search(r"[.:](\s|$)", sentence) or not (
-            sentence[0].isupper() or sentence[0] in "`"
+            sentence[0].isupper() or sentence[0] == "`"
         ):
             wrong.append(f"{where(path)} {sentence!r}")
     assert wrong == []
