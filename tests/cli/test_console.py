@@ -174,7 +174,7 @@ def test_a_log_file_gets_one_line_an_hour_and_no_control_characters():
     out = io.StringIO()
     console = console_for(out)
     console.started(STARTED)
-    for minute in range(0, 180):
+    for minute in range(180):
         console.progress(AT + minute * MINUTE, minute, 180, snapshot("-1234.5"))
     console.finished(RESULT)
     lines = out.getvalue().splitlines()

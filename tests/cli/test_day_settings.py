@@ -85,9 +85,7 @@ def shipped(name):
 
 def settle(text, manifest=MARKET, engines=Engines.ALL, identity=("paper",)):
     file = parse_config(text, "my.yaml")
-    return day_settings(
-        file, manifest, engines=engines, identity=identity, read_strategy=shipped
-    )
+    return day_settings(file, manifest, engines=engines, identity=identity, read_strategy=shipped)
 
 
 def complaint(text, **how):
@@ -215,7 +213,9 @@ def test_an_earlier_square_off_takes_the_entries_with_it():
     assert sessions[Segment.FUTURES].entry_cutoff_at == instant(DAY, dt.time(14, 0))
 
 
-@pytest.mark.parametrize("times", ["square_off: 15:45", "entry_cutoff: 09:00", "entry_cutoff: 15:20"])
+@pytest.mark.parametrize(
+    "times", ["square_off: 15:45", "entry_cutoff: 09:00", "entry_cutoff: 15:20"]
+)
 def test_cut_offs_outside_the_session_are_refused_with_their_line(times):
     said = complaint(ONE + f"sessions:\n  futures: {{{times}}}\n")
     assert said.startswith("my.yaml:5: entries until")
