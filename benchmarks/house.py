@@ -16,9 +16,6 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from kitestring.broker.paper_broker import PaperBroker
-from kitestring.exchange.fill_models import fill_model
-from kitestring.exchange.ledger import MemoryLedger
-
 from kitestring.core.settings import DaySettings, RiskSettings, StrategySettings
 from kitestring.core.strategy import StrategyDefinition
 from kitestring.core.trading_core import TradingCore
@@ -34,6 +31,8 @@ from kitestring.domain.ticks import TickFrame
 from kitestring.engine.clocks import AsFastAsPossible
 from kitestring.engine.strategy_files import read_strategy
 from kitestring.engine.trading_day import TradingDay
+from kitestring.exchange.fill_models import fill_model
+from kitestring.exchange.ledger import MemoryLedger
 from kitestring.market.charges import configured_charges
 from kitestring.store.memory_journal import MemoryJournal
 from kitestring.store.tape import MemoryTape

@@ -27,7 +27,7 @@ _LETTER: Final[Mapping[str, str]] = MappingProxyType(dict(_COLUMNS))
 class _Fill(Protocol):
     """Writes one bar, and every indicator's value at it, into the inputs of all strategies."""
 
-    def __call__(  # noqa: PLR0917 - the columns of a bar; a tuple would be built each time
+    def __call__(
         self,
         o: float,
         h: float,
@@ -175,7 +175,7 @@ class BarFeed:
         for inputs in self._shown:
             inputs.date = _date_number(open_at)
 
-    def _fill_slowly(  # noqa: PLR0917 - the shape of _Fill
+    def _fill_slowly(
         self,
         o: float,
         h: float,

@@ -290,11 +290,9 @@ class TradingCore:
             units = book.net_qty * book.multiplier
             best, worst = (bar.high, bar.low) if units > 0 else (bar.low, bar.high)
             pnl = best * units - book.open_cost
-            if pnl > trade.mfe:
-                trade.mfe = pnl
+            trade.mfe = max(trade.mfe, pnl)
             pnl = worst * units - book.open_cost
-            if pnl < trade.mae:
-                trade.mae = pnl
+            trade.mae = min(trade.mae, pnl)
             target = trade.target_px
             if (
                 target is not None

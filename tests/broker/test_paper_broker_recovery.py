@@ -187,7 +187,9 @@ def bar_days(draw):
         low, first, last, high = sorted(prices)
         volume = draw(st.sampled_from([0, 800, 5000]))
         bars = (
-            Bar(FUTURE.id, 1, opened, at, Price(first), Price(high), Price(low), Price(last), volume),
+            Bar(
+                FUTURE.id, 1, opened, at, Price(first), Price(high), Price(low), Price(last), volume
+            ),
         )
         frames.append(BarFrame(at, bars))
     return frames
