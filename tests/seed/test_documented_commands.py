@@ -51,7 +51,7 @@ def clone(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("lines", blocks())
+@pytest.mark.parametrize("lines", list(blocks()))
 def test_a_printed_command_runs(lines, clone):
     for line in lines:
         command, _, comment = (part.strip() for part in line.partition("  # "))
