@@ -82,6 +82,14 @@ def _spec(
         if name.endswith("period") and (not isinstance(value, int) or value < 1):
             raise ValueError(f"{fn}: {name} must be a whole number of bars, not {value}")
     lookback = int(Function(fn, **dict(params)).lookback)
+    ramp = np.arange(1.0, lookback + 3.0)
+    try:
+        getattr(talib, fn)(*[ramp] * len(inputs), **dict(params))
+    except Exception as error:
+        # TA-Lib raises a bare Exception for a parameter outside its range; better here, where the
+        # strategy is loaded, than in the middle of the day.
+        asked = ", ".join(f"{name}={value}" for name, value in params)
+        raise ValueError(f"{fn}: TA-Lib does not compute it with {asked}: {error}") from error
     return IndicatorSpec(fn, inputs, params, outputs, lookback, minutes)
 
 

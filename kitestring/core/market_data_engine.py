@@ -122,48 +122,44 @@ class MarketDataEngine:
     # ------------------------------------------------------------------ ticks
 
     def accept(self, tick: Tick) -> bool:
-        """Believe a tick, or count it and keep it out; True if the view has changed.
-
-        An instrument that is not in the manifest is a mistake in the wiring: ``KeyError``.
-        """
-        view = self.views[tick.instrument]
-        at = tick.event_at
-        px = tick.last_px
-        if (
-            view.last_at < at < view.minute_close_at
-            and view.sane_low <= px <= view.sane_high
-            and (cum_qty := tick.cum_qty) >= view.cum_qty
-        ):
-            # An ordinary tick: newer, inside the running minute, near the last price.
-            view.tick = tick
-            view.last_at = at
-            view.last_px = px
-            view.cum_qty = cum_qty
-            if px > view.minute_high:
-                view.minute_high = px
-                if px > view.day_high:  # noqa: PLR1730 - max() would cost a call per tick
-                    view.day_high = px
-            elif px < view.minute_low:
-                view.minute_low = px
-                if px < view.day_low:  # noqa: PLR1730 - as above
-                    view.day_low = px
-            view.accepted += 1
-            return True
-        return self._accept_unusual(view, tick)
+        """Believe one tick, or count it and keep it out; True if the view has changed."""
+        return bool(self.accept_frame(TickFrame(NEVER, (tick,))))
 
     def accept_frame(self, frame: TickFrame) -> list[InstrumentView]:
-        """Accept every tick of a frame; the views of those believed, in order of arrival.
+        """Believe every tick of a frame, or count it; the views of those believed, in their order.
 
-        An instrument with two believed ticks in one frame stands there twice.
+        An instrument with two believed ticks in one frame stands there twice. One that is not in
+        the manifest is a mistake in the wiring: ``KeyError``.
         """
         self._now = frame.received_at
-        accept = self.accept
         views = self.views
         believed: list[InstrumentView] = []
         for tick in frame.ticks:
-            if accept(tick):
-                believed.append(views[tick.instrument])  # noqa: PERF401 - the frame is often one tick
-        self._now = NEVER
+            view = views[tick.instrument]
+            at = tick.event_at
+            px = tick.last_px
+            if (
+                view.last_at < at < view.minute_close_at
+                and view.sane_low <= px <= view.sane_high
+                and (cum_qty := tick.cum_qty) >= view.cum_qty
+            ):
+                # An ordinary tick: newer, inside the running minute, near the last price.
+                view.tick = tick
+                view.last_at = at
+                view.last_px = px
+                view.cum_qty = cum_qty
+                if px > view.minute_high:
+                    view.minute_high = px
+                    if px > view.day_high:  # noqa: PLR1730 - max() would cost a call per tick
+                        view.day_high = px
+                elif px < view.minute_low:
+                    view.minute_low = px
+                    if px < view.day_low:  # noqa: PLR1730 - as above
+                        view.day_low = px
+                view.accepted += 1
+            elif not self._accept_unusual(view, tick):
+                continue
+            believed.append(view)
         return believed
 
     def _accept_unusual(self, view: InstrumentView, tick: Tick) -> bool:

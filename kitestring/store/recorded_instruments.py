@@ -69,7 +69,7 @@ _MONTHS: Final = (
 _ISO_DATE: Final = re.compile(
     r"(?<!\d)(\d{4}[-_.]?\d{2}[-_.]?\d{2}|\d{2}[-_.]\d{2}[-_.]\d{4})(?!\d)"
 )
-_DAY_WORD: Final = re.compile(r"\d{1,2}(st|nd|rd|th)?", re.IGNORECASE)
+_DAY_WORD: Final = re.compile(r"(0?[1-9]|[12]\d|3[01])(st|nd|rd|th)?", re.IGNORECASE)
 _NOISE: Final = frozenset({"tick", "ticks", "nse", "trades", "quotes"})
 
 

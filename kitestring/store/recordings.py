@@ -40,6 +40,7 @@ from kitestring.store.recorded_instruments import (
     stand_in_future,
 )
 from kitestring.store.recorded_rows import RecordedRows, RowReader
+from kitestring.store.taped_feed import TapedFeed
 
 Engines = Literal["equity", "fno", "all"]
 SessionsOf = Callable[[dt.date], Mapping[Segment, Session]]
@@ -256,6 +257,23 @@ class RecordedFeed:
     def history(self, instrument: InstrumentId, minutes: int, bars: int) -> Sequence[Bar]:  # noqa: ARG002 - the port's shape
         """Nothing: a recording holds its day only."""
         return ()
+
+
+def open_recording(
+    path: Path,
+    sessions_of: SessionsOf,
+    *,
+    engines: Engines = "all",
+    lots: Mapping[str, int] = MappingProxyType({}),
+    refine: Callable[[Instrument, dt.date], Instrument] | None = None,
+) -> RecordedFeed | TapedFeed:
+    """Whatever a user's ``--tape PATH`` points to: our own tape, or a folder of recorded files.
+
+    A tape brings its own instruments and sessions; the other arguments are for folders.
+    """
+    if is_tape(path):
+        return TapedFeed(tape_file(path))
+    return RecordedFeed(path, sessions_of, engines=engines, lots=lots, refine=refine)
 
 
 def refuse_unreadable(recording: Recording) -> None:

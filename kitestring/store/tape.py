@@ -13,9 +13,9 @@ when it arrives.
 
 ``mark()`` writes the running block and answers with the offset and a running BLAKE2b over the whole
 file, which the journal's commit records. It does not call ``fdatasync``: what is written survives the
-death of the process (the kernel has it), and recovery needs no tape, only the journal. After a
-power failure the tape may end earlier than the journal says; replay compares as far as it goes.
-``close()`` syncs once.
+death of the process (the kernel has it), and only a power failure can leave the tape shorter than
+the journal says. Then ``reopen`` goes on after the last whole block, and what is missing is a gap in
+the market, never in the orders, which the journal alone holds. ``close()`` syncs once.
 """
 
 from __future__ import annotations
@@ -188,6 +188,17 @@ class FileTape(BlockTape):
                 do="Look at the folder's rights, then start again.",
             ) from error
         return cls(path, file, running, offset)
+
+    @classmethod
+    def reopen(cls, path: Path, end: int) -> Self:
+        """Go on after the last whole block (``TapeReader.end()``), whatever the journal says.
+
+        For a tape that a power failure left shorter than its journal; the caller tells the gap.
+        """
+        running = hashlib.blake2b(digest_size=DIGEST_SIZE)
+        with path.open("rb") as file:
+            running.update(file.read(end))
+        return cls.resume(path, end, running.hexdigest())
 
     def _keep(self, block: bytes) -> None:
         """Write a block whole, or leave the file as it was and raise ``DiskFailed``."""

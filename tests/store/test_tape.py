@@ -146,6 +146,18 @@ def test_a_torn_tape_goes_on_after_its_last_mark_as_if_nothing_had_happened(tmp_
     assert path.read_bytes() == whole
 
 
+def test_a_tape_left_short_by_a_power_failure_goes_on_after_its_last_whole_block(tmp_path: Path):
+    path = tmp_path / "tape.bin"
+    marks = write(path)
+    path.write_bytes(path.read_bytes()[: marks[2][0] - 1])
+    with pytest.raises(JournalDamaged):
+        FileTape.resume(path, *marks[3])
+    tape = FileTape.reopen(path, TapeReader(path).end())
+    tape.append_frame(5, FRAME)
+    tape.close()
+    assert list(TapeReader(path)) == [*RECORDS[:2], (5, FRAME)]
+
+
 def test_a_tape_can_be_cut_at_a_mark(tmp_path: Path):
     path = tmp_path / "tape.bin"
     marks = write(path)
@@ -200,11 +212,11 @@ def test_an_existing_tape_is_never_overwritten(tmp_path: Path):
 def test_a_full_disk_is_said_in_one_sentence_and_what_was_buffered_is_kept(tmp_path: Path):
     tape = FileTape.begin(tmp_path / "tape.bin", MANIFEST)
     good = tape._file
-    tape._file = Path("/dev/full").open("r+b", buffering=0)
-    tape.append_frame(1, FRAME)
-    with pytest.raises(DiskFailed, match="cannot be written"):
-        tape.mark()
-    tape._file.close()
+    with Path("/dev/full").open("r+b", buffering=0) as full:
+        tape._file = full
+        tape.append_frame(1, FRAME)
+        with pytest.raises(DiskFailed, match="cannot be written"):
+            tape.mark()
     tape._file = good
     tape.mark()
     tape.close()
