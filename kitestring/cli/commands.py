@@ -26,11 +26,17 @@ def tape() -> None:
 @tape.command("check")
 @click.argument("path", type=click.Path(path_type=Path))
 def tape_check(path: Path) -> None:
-    """Say what is in a recording, and what is wrong with it by file and line. Changes nothing."""
+    """Say what is in a recording, and what is wrong with it by file and line. Changes nothing.
+
+    Exits with 3 if the recording cannot be played as it is.
+    """
     from kitestring.cli.tape_check import check_lines  # noqa: PLC0415 - --help must be fast
 
-    for line in check_lines(path):
+    lines, playable = check_lines(path)
+    for line in lines:
         click.echo(line)
+    if not playable:
+        sys.exit(3)
 
 
 house.add_command(run_day, "run-day")

@@ -58,6 +58,8 @@ class IndicatorSpec(msgspec.Struct, frozen=True):
     lookback: int = 0
     minutes: int | None = None
     instrument: InstrumentId | None = None
+    optional: bool = False
+    """The strategy can decide without it: it reads NaN until its first value."""
 
     @property
     def settle(self) -> int:
@@ -67,6 +69,10 @@ class IndicatorSpec(msgspec.Struct, frozen=True):
     def on(self, instrument: InstrumentId) -> IndicatorSpec:
         """The same indicator read off another instrument's bars."""
         return msgspec.structs.replace(self, instrument=instrument)
+
+    def if_known(self) -> IndicatorSpec:
+        """The same indicator, not waited for: NaN until it has enough bars."""
+        return msgspec.structs.replace(self, optional=True)
 
 
 def _spec(
@@ -82,6 +88,14 @@ def _spec(
         if name.endswith("period") and (not isinstance(value, int) or value < 1):
             raise ValueError(f"{fn}: {name} must be a whole number of bars, not {value}")
     lookback = int(Function(fn, **dict(params)).lookback)
+    ramp = np.arange(1.0, lookback + 3.0)
+    try:
+        getattr(talib, fn)(*[ramp] * len(inputs), **dict(params))
+    except Exception as error:
+        # TA-Lib raises a bare Exception for a parameter outside its range; better here, where the
+        # strategy is loaded, than in the middle of the day.
+        asked = ", ".join(f"{name}={value}" for name, value in params)
+        raise ValueError(f"{fn}: TA-Lib does not compute it with {asked}: {error}") from error
     return IndicatorSpec(fn, inputs, params, outputs, lookback, minutes)
 
 

@@ -34,6 +34,7 @@ class Portfolio:
         "_instruments",
         "books",
         "charges",
+        "charges_money",
         "fills",
         "open_by_instrument",
         "realised",
@@ -51,6 +52,8 @@ class Portfolio:
         self.realised = Money(0)
         """Sum of the books' realised rupees, before charges."""
         self.charges = NO_CHARGES
+        self.charges_money = Money(0)
+        """All charges so far, rounded to 1/10 000 rupee: for limits and display."""
         self.fills = 0
         self._instruments = instruments
         self._charge_book = charge_book
@@ -106,6 +109,7 @@ class Portfolio:
         self.realised = self.realised + (book.realised - realised_before)
         book.charges = book.charges.plus(charges)
         self.charges = self.charges.plus(charges)
+        self.charges_money = charge_as_money(self.charges.total)
         self.fills += 1
         self._dirty[CELL + book.strategy] = book
         self._reindex(book)
@@ -118,11 +122,6 @@ class Portfolio:
             for book in books:
                 total = total + book.unrealised(marks[instrument])
         return total
-
-    @property
-    def charges_money(self) -> Money:
-        """All charges so far, rounded to 1/10 000 rupee: for limits and display."""
-        return charge_as_money(self.charges.total)
 
     def touch_open(self) -> None:
         """Mark open books as changed: their best and worst marks moved with the ticks."""
@@ -139,6 +138,7 @@ class Portfolio:
                 self.realised = self.realised + book.realised
                 self.charges = self.charges.plus(book.charges)
                 self._reindex(book)
+        self.charges_money = charge_as_money(self.charges.total)
 
     def _increment(
         self, instrument: Instrument, order: Order, before: Money, after: Money

@@ -18,14 +18,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Generic, TypeVar
+from typing import Final
 
 import msgspec
 
 from kitestring.core.cells import Dirty
 from kitestring.core.settings import StrategySettings
-from kitestring.core.strategy import Inputs, StrategyDefinition, inputs_class, value_names
+from kitestring.core.strategy import StrategyDefinition, inputs_class, value_names
 from kitestring.core.strategy_feed import BarFeed
+from kitestring.core.strategy_run import Running, StrategyRun, StrategyStatus
 from kitestring.domain.bars import TIMEFRAMES, Bar
 from kitestring.domain.errors import ConfigError
 from kitestring.domain.events import StrategyOff, StrategyReady
@@ -36,106 +37,13 @@ from kitestring.domain.money import UNITS_PER_RUPEE, Price, nearest_price
 from kitestring.domain.sessions import Session
 from kitestring.domain.signals import Action, Decision, Signal
 
-CELL_PREFIX: Final = "strategy/"
 _REASONS_MAX: Final = 64
 _OTHER: Final = "other reasons"
 _NOTHING: Final = ()
 _HOLD: Final = Action.HOLD
 _ENTRIES: Final = (Action.BUY, Action.SELL)
 
-S = TypeVar("S")
 Spoken = Signal | StrategyReady | StrategyOff
-
-
-class StrategyRun(msgspec.Struct, Generic[S], array_like=True):
-    """What a running strategy keeps: mutable here, encoded as it is into the cell ``strategy/NAME``."""
-
-    state: S
-    decided_at: Instant = 0
-    """Close of the last bar it decided on; no bar is decided twice."""
-    ready_at: Instant | None = None
-    signals: int = 0
-    last_signal: str = ""
-    off: str = ""
-    """Why it is switched off; empty while it runs."""
-    off_at: Instant = 0
-    holds: dict[str, int] = {}
-    """How often it held, by reason (the 64 first reasons by name)."""
-
-
-class StrategyStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """A strategy as the console shows it."""
-
-    strategy: StrategyId
-    source: InstrumentId
-    instrument: InstrumentId
-    minutes: int
-    bars_seen: int
-    """Bars of its timeframe fed so far, history included."""
-    bars_decided: int
-    ready_at: Instant | None
-    signals: int
-    last_signal: str
-    holds: dict[str, int]
-    off: str
-
-
-class _Running:
-    """One strategy of the day at work."""
-
-    __slots__ = (
-        "cell",
-        "cell_key",
-        "decide",
-        "definition",
-        "feeds",
-        "inputs",
-        "instrument",
-        "main",
-        "name",
-        "need",
-        "open_at",
-        "params",
-        "settings",
-        "state_type",
-        "warm",
-    )
-
-    def __init__(
-        self,
-        settings: StrategySettings,
-        definition: StrategyDefinition,
-        instrument: Instrument,
-        session: Session,
-    ) -> None:
-        name = settings.name
-        self.name = name
-        self.settings = settings
-        self.definition = definition
-        self.instrument = instrument
-        self.open_at = session.open_at
-        self.cell_key = f"{CELL_PREFIX}{name}"
-        self.decide = definition.decide
-        self.state_type = definition.state_type
-        try:
-            self.params = msgspec.convert(settings.params, definition.params_type)
-        except msgspec.ValidationError as error:
-            raise ConfigError(
-                f"Strategy {name}: its parameters do not fit {settings.strategy}: {error}",
-                do=f"compare params of {name} with class Params in {definition.path}",
-            ) from error
-        self.cell: StrategyRun[msgspec.Struct] = StrategyRun(self.state_type())
-        self.warm = False
-        self.need = 1
-        self.feeds: list[BarFeed] = []
-        self.main: BarFeed
-        self.inputs: Inputs
-
-    def is_warm(self) -> bool:
-        """Whether it has the history it asked for."""
-        return self.main.seen >= self.need and all(
-            feed.ready_for(self.inputs) for feed in self.feeds
-        )
 
 
 class StrategyEngine:
@@ -156,13 +64,13 @@ class StrategyEngine:
         self._instruments = instruments
         self._sessions = sessions
         self._dirty = dirty
-        self._runs: dict[StrategyId, _Running] = {}
+        self._runs: dict[StrategyId, Running] = {}
         self._feeds: dict[tuple[InstrumentId, int], BarFeed] = {}
-        self._due: dict[InstrumentId, dict[int, tuple[BarFeed, tuple[_Running, ...]]]] = {}
+        self._due: dict[InstrumentId, dict[int, tuple[BarFeed, tuple[Running, ...]]]] = {}
         for one in settings:
             self._add(one, definitions)
         self._waiting = list(self._runs.values())
-        self._unannounced: list[_Running] = []
+        self._unannounced: list[Running] = []
         self._resolve()
 
     # -- before the day ------------------------------------------------------------------------
@@ -186,7 +94,7 @@ class StrategyEngine:
                 f"Strategy {name}: {traded.id} is an index and cannot be traded.",
                 do="read it as `source` and trade its future as `instrument`",
             )
-        run = _Running(settings, definition, traded, self._sessions[source.segment])
+        run = Running(settings, definition, traded, self._sessions[source.segment])
         main = self._feed(name, settings.source, settings.minutes)
         try:
             specs = definition.indicators(run.params)
@@ -207,7 +115,7 @@ class StrategyEngine:
             minutes = settings.minutes if spec.minutes is None else spec.minutes
             feed = self._feed(name, spec.instrument or settings.source, minutes)
             feed.read(run.inputs, value_names(label, spec), spec)
-            if feed is main:
+            if feed is main and not spec.optional:
                 run.need = max(run.need, spec.lookback + 1 + further)
             if feed not in run.feeds:
                 run.feeds.append(feed)
@@ -297,11 +205,13 @@ class StrategyEngine:
 
         Only BUY, SELL and EXIT become signals; holds are counted by reason. ``positions`` are net
         quantities by strategy; ``reference`` is the last price of an instrument (0 when none).
+        Bars that closed at several instants come in order of close and are decided on in turn,
+        all with these positions, so that nobody reads a bar later than the one decided on.
         """
         said: list[Spoken] | None = None
         if self._unannounced:
             said = self._announce(at, bars)
-        due: Sequence[_Running] = _NOTHING
+        due: Sequence[Running] = _NOTHING
         if len(bars) == 1:
             (bar,) = bars
             by_minutes = self._due.get(bar.instrument)
@@ -310,12 +220,13 @@ class StrategyEngine:
                 if found is not None and found[0].push(bar):
                     due = found[1]
         else:
+            if bars and bars[0].close_at != bars[-1].close_at:
+                return [*(said or ()), *self._in_turn(bars, at, positions, reference)]
             due = self._push(bars)
         dirty = self._dirty
         for run in due:
             cell = run.cell
             bar_now = run.main.bar
-            assert bar_now is not None
             if bar_now.close_at <= cell.decided_at:
                 continue  # Recovered state already holds this decision: it is never taken again.
             inputs = run.inputs
@@ -328,12 +239,12 @@ class StrategyEngine:
                 reason = decision.reason
             except Exception as error:  # noqa: BLE001 - an author's code may raise anything
                 said = said or []
-                said.append(self._fail(run, at, _said(error)))
+                said.append(self._fail(run, at, _said(error, run.definition)))
                 continue
             if state is not old:
                 if type(state) is not run.state_type:
                     said = said or []
-                    said.append(self._fail(run, at, f"decide returned {state!r} as its state"))
+                    said.append(self._fail(run, at, f"decide returned {_kind(state)} as its State"))
                     continue
                 cell.state = state
             cell.decided_at = bar_now.close_at
@@ -346,7 +257,7 @@ class StrategyEngine:
                         _count(cell.holds, reason)
                     else:
                         said = said or []
-                        said.append(self._fail(run, at, f"{reason!r} is not a reason"))
+                        said.append(self._fail(run, at, f"a reason is text, not {_kind(reason)}"))
                 continue
             spoken = self._speak(run, bar_now, decision, at, reference)
             if spoken is not None:
@@ -358,8 +269,21 @@ class StrategyEngine:
                 said.append(self._ready(run, at, bars[0].close_at if bars else at))
         return said or _NOTHING
 
-    def _push(self, bars: Sequence[Bar]) -> list[_Running]:
-        due: list[_Running] = []
+    def _in_turn(
+        self,
+        bars: Sequence[Bar],
+        at: Instant,
+        positions: Mapping[StrategyId, int],
+        reference: Callable[[InstrumentId], Price],
+    ) -> list[Spoken]:
+        said: list[Spoken] = []
+        for close_at in sorted({bar.close_at for bar in bars}):
+            together = [bar for bar in bars if bar.close_at == close_at]
+            said.extend(self.decide(together, at, positions, reference))
+        return said
+
+    def _push(self, bars: Sequence[Bar]) -> list[Running]:
+        due: list[Running] = []
         for bar in bars:
             found = self._due.get(bar.instrument, {}).get(bar.minutes)
             if found is not None and found[0].push(bar):
@@ -396,7 +320,7 @@ class StrategyEngine:
 
     # -- becoming ready --------------------------------------------------------------------------
 
-    def _newly_warm(self) -> list[_Running]:
+    def _newly_warm(self) -> list[Running]:
         arrived = [run for run in self._waiting if run.is_warm()]
         if arrived:
             for run in arrived:
@@ -432,7 +356,7 @@ class StrategyEngine:
         self._unannounced.clear()
         return said
 
-    def _ready(self, run: _Running, at: Instant, since: Instant) -> StrategyReady:
+    def _ready(self, run: Running, at: Instant, since: Instant) -> StrategyReady:
         run.cell.ready_at = at
         self._dirty[run.cell_key] = run.cell
         missed = ""
@@ -450,14 +374,14 @@ class StrategyEngine:
 
     # -- failing ---------------------------------------------------------------------------------
 
-    def _fail(self, run: _Running, at: Instant, error: str) -> StrategyOff:
+    def _fail(self, run: Running, at: Instant, error: str) -> StrategyOff:
         run.cell.off = error
         run.cell.off_at = at
         self._dirty[run.cell_key] = run.cell
         self._retire(run)
         return StrategyOff(strategy=run.name, at=at, error=error)
 
-    def _retire(self, run: _Running) -> None:
+    def _retire(self, run: Running) -> None:
         if run in self._waiting:
             self._waiting.remove(run)
         for feed in run.feeds:
@@ -468,7 +392,7 @@ class StrategyEngine:
 
     def _speak(
         self,
-        run: _Running,
+        run: Running,
         bar: Bar,
         decision: Decision,
         at: Instant,
@@ -539,7 +463,7 @@ def _fault(decision: Decision) -> str | None:
         and isinstance(decision.action, Action)
         and isinstance(decision.reason, str)
     ):
-        return f"{decision!r} is not what buy(), sell(), exit_() or hold() give"
+        return f"decide returned {_kind(decision)} where buy(), sell(), exit_() or hold() belong"
     for name, level in (("stop", decision.stop), ("target", decision.target)):
         if level is not None and not _number(level):
             return f"{decision.action} with {name} {level}: not a price"
@@ -552,15 +476,23 @@ def _fault(decision: Decision) -> str | None:
     return None
 
 
+def _kind(value: object) -> str:
+    return f"a value of type {type(value).__name__}"
+
+
 def _number(level: float) -> bool:
     return isinstance(level, (int, float)) and math.isfinite(level)
 
 
-def _said(error: Exception) -> str:
-    """An error in one line, with where in the strategy it was raised."""
-    step, line = error.__traceback__, ""
+def _said(error: Exception, definition: StrategyDefinition) -> str:
+    """An error in one line, with the last line of the strategy's own file it passed.
+
+    The file is named without its folder: the same day tells the same story on every machine.
+    """
+    step, line = error.__traceback__, 0
     while step is not None:
-        code = step.tb_frame.f_code
-        line = f" (line {step.tb_lineno} of {code.co_filename}, in {code.co_name})"
+        if step.tb_frame.f_code.co_filename == definition.path:
+            line = step.tb_lineno
         step = step.tb_next
-    return f"{type(error).__name__}: {error}{line}"
+    where = f" (line {line} of {definition.name}.py)" if line else ""
+    return f"{type(error).__name__}: {error}{where}"

@@ -27,7 +27,7 @@ _LETTER: Final[Mapping[str, str]] = MappingProxyType(dict(_COLUMNS))
 class _Fill(Protocol):
     """Writes one bar, and every indicator's value at it, into the inputs of all strategies."""
 
-    def __call__(  # noqa: PLR0917 - the columns of a bar; a tuple would be built each time
+    def __call__(
         self,
         o: float,
         h: float,
@@ -62,6 +62,9 @@ class BarFeed:
         "today",
     )
 
+    bar: Bar
+    """The last bar fed; unset before the first."""
+
     def __init__(self, instrument: InstrumentId, minutes: int, session: Session) -> None:
         self.instrument = instrument
         self.minutes = minutes
@@ -75,7 +78,6 @@ class BarFeed:
         self._begin()
 
     def _begin(self) -> None:
-        self.bar: Bar | None = None
         self.today = 0
         self._before = 0
         self._last_close: Instant = 0
@@ -117,7 +119,9 @@ class BarFeed:
     def ready_for(self, inputs: Inputs) -> bool:
         """Whether everything ``inputs`` reads here has a value."""
         return all(
-            self._indicators[spec].ready for reader, _, spec in self._readers if reader is inputs
+            spec.optional or self._indicators[spec].ready
+            for reader, _, spec in self._readers
+            if reader is inputs
         )
 
     def let_go(self) -> None:
@@ -173,7 +177,7 @@ class BarFeed:
         for inputs in self._shown:
             inputs.date = _date_number(open_at)
 
-    def _fill_slowly(  # noqa: PLR0917 - the shape of _Fill
+    def _fill_slowly(
         self,
         o: float,
         h: float,

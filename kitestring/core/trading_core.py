@@ -118,7 +118,7 @@ class TradingCore:
         self.dirty: Dirty = {}
         self.must_commit = False
         self.next_due_at: Instant = NEVER
-        self.state = CoreState()
+        self.state = CoreState(now=min(session.open_at for session in sessions.values()))
 
         self.instruments = {instrument.id: instrument for instrument in instruments}
         self.sessions = sessions
@@ -145,6 +145,14 @@ class TradingCore:
         self._positions: dict[StrategyId, int] = {}
         self._wakes: list[Instant] = []
         self._next_watch: Instant = 0
+        self._stale_after = int(risk.stale_after_s * SECOND)
+        self._watched = Standing(
+            at=0,
+            opening_equity=settings.capital,
+            equity=settings.capital,
+            peak_equity=settings.capital,
+            day_pnl=Money(0),
+        )
         for row in settings.strategies:
             self.risk.admit(row)
             self.portfolio.open(row.name, row.instrument, row.product)
@@ -248,11 +256,9 @@ class TradingCore:
         if held:
             for bar in frame.bars:
                 if bar.instrument in held:
-                    # Within a bar the adverse end comes first: a stop is believed before a target.
-                    self._mark(bar.instrument, bar.low)
-                    self._mark(bar.instrument, bar.high)
-                    self._mark(bar.instrument, bar.close)
-        self._on_closed(closed, frame.received_at)
+                    self._mark_bar(bar)
+        if closed:
+            self._on_closed(closed, frame.received_at)
         if held:
             self._watch(frame.received_at)
         self._schedule()
@@ -262,7 +268,7 @@ class TradingCore:
         for book in self.portfolio.open_by_instrument.get(instrument, ()):
             trade = book.trade
             assert trade is not None
-            pnl = book.unrealised(px)
+            pnl = px * (book.net_qty * book.multiplier) - book.open_cost
             if pnl > trade.mfe:
                 trade.mfe = pnl
             elif pnl < trade.mae:
@@ -272,6 +278,26 @@ class TradingCore:
                 target is not None
                 and trade.leaving is None
                 and (px >= target if book.net_qty > 0 else px <= target)
+            ):
+                trade.leaving = ExitReason.TARGET
+                self._settle(book)
+
+    def _mark_bar(self, bar: Bar) -> None:
+        """A recorded bar for positions held; the broker has matched it before, stops first."""
+        for book in self.portfolio.open_by_instrument[bar.instrument]:
+            trade = book.trade
+            assert trade is not None
+            units = book.net_qty * book.multiplier
+            best, worst = (bar.high, bar.low) if units > 0 else (bar.low, bar.high)
+            pnl = best * units - book.open_cost
+            trade.mfe = max(trade.mfe, pnl)
+            pnl = worst * units - book.open_cost
+            trade.mae = min(trade.mae, pnl)
+            target = trade.target_px
+            if (
+                target is not None
+                and trade.leaving is None
+                and (best >= target if units > 0 else best <= target)
             ):
                 trade.leaving = ExitReason.TARGET
                 self._settle(book)
@@ -300,7 +326,9 @@ class TradingCore:
             if faults:
                 self.facts.extend(faults)
                 self.must_commit = True
-            self._on_closed(self.market.close_due(at), at)
+            closed = self.market.close_due(at)
+            if closed:
+                self._on_closed(closed, at)
         self._square_off(at)
         for book in self._busy_books():
             trade = book.trade
@@ -318,8 +346,6 @@ class TradingCore:
 
     def _on_closed(self, bars: Sequence[Bar], at: Instant) -> None:
         """Bars have closed: trail stops, let strategies decide, act on what they say."""
-        if not bars:
-            return
         self.facts.extend(bars)
         if len(self.facts) > FACTS_MAX:
             self.must_commit = True
@@ -566,8 +592,29 @@ class TradingCore:
         self._place(self.risk.approve_exit(intent, at), at, None)
 
     def _watch(self, at: Instant) -> None:
+        """Weigh the day's result against the loss limits, at the marks of this moment."""
         self._next_watch = at + WATCH_EVERY
-        halt = self.risk.watch(self._standing(None, at))
+        unrealised = open_positions = 0
+        standing, views = self._watched, self._views
+        standing.marks_fresh = True
+        for instrument, books in self.portfolio.open_by_instrument.items():
+            view = views[instrument]
+            if at - view.last_at > self._stale_after:
+                standing.marks_fresh = False
+                standing.marks_why = (
+                    f"{view.instrument.symbol} last traded at {ist_clock(view.last_at)}"
+                )
+            px = int(view.last_px)
+            for book in books:
+                unrealised += px * book.net_qty * book.multiplier - int(book.open_cost)
+                open_positions += 1
+        portfolio = self.portfolio
+        day_pnl = portfolio.realised + Money(unrealised) - portfolio.charges_money
+        standing.at = at
+        standing.day_pnl = day_pnl
+        standing.equity = standing.opening_equity + day_pnl
+        standing.open_positions = open_positions
+        halt = self.risk.watch(standing)
         if halt is not None:
             self.facts.append(halt)
             self._halted(halt)
@@ -667,7 +714,6 @@ class TradingCore:
 
     def _standing(self, settings: StrategySettings | None, at: Instant) -> Standing:
         """The account as risk sees it now: positions, working and unanswered orders at their worst."""
-        stale_after = int(self.settings.risk.stale_after_s * SECOND)
         gross = longs = shorts = unrealised = symbol_worst = symbol_pnl = 0
         open_positions = working_orders = book_sign = 0
         own_working = False
@@ -697,7 +743,7 @@ class TradingCore:
                 open_positions += 1
             pnl = owned * px * book.multiplier - int(book.open_cost)
             unrealised += pnl
-            if owned and at - view.last_at > stale_after:
+            if owned and at - view.last_at > self._stale_after:
                 marks_why = f"{view.instrument.symbol} last traded at {ist_clock(view.last_at)}"
             if settings is not None and book.instrument == settings.instrument:
                 symbol_worst += abs(notional)

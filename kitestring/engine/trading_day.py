@@ -113,7 +113,9 @@ class TradingDay:
             self.ticks += len(ticks)
         else:
             # A bar's frame arrives at its close: what is due by then is due before it.
-            self._catch_up(frame.bars[0].close_at - 1, frame.bars[0].open_at)
+            first = frame.bars[0]
+            if core.next_due_at < first.close_at or broker.next_due_at <= first.open_at:
+                self._catch_up(first.close_at - 1, first.open_at)
         self.feed_position += 1
         broker.observe(self.feed_position, frame)
         if broker.next_due_at <= at:

@@ -10,6 +10,7 @@ move, with noise that is loud at the open and at the close. Whole numbers only (
 from __future__ import annotations
 
 import datetime as dt
+import math
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final
@@ -26,6 +27,8 @@ BP: Final = 100_000
 """One basis point."""
 _MEMORY_DAYS: Final = 84
 """A day's news fades from the level in a straight line over twelve weeks."""
+_FULL_SESSION: Final = 22_500
+"""Seconds from 09:15 to 15:30."""
 _WEEKEND: Final = 25
 """News of a Saturday or a Sunday, in per cent of a weekday's."""
 
@@ -162,10 +165,13 @@ def _plan(
     way = draws.one_sign()
     if factor is MARKET:
         way = _WAY.get(kind, way)
+    # An evening hour does not swing as far as a day: legs shrink with the root of the session.
+    length_pct = min(math.isqrt(seconds * 10_000 // _FULL_SESSION), 100)
     places, heights, loud = [0], [0], []
     for leg in _PLANS[kind]:
         until = leg.until + (0 if leg.until == 1000 else draws.one_between(-35, 35))
         far = draws.one_between(leg.low_bp * BP, leg.high_bp * BP) * factor.leg_pct // 100
+        far = far * length_pct // 100
         sign = draws.one_sign() if leg.way == 0 else way * leg.way
         places.append(max(until * seconds // 1000, places[-1] + 1))
         heights.append(heights[-1] + sign * far)

@@ -39,7 +39,7 @@ RATE_KINDS: Final = MappingProxyType[InstrumentKind, RateKind](
 
 if TYPE_CHECKING:
 
-    def _booked(  # noqa: PLR0917 - the order of Charges; keywords would cost a third of the call
+    def _booked(
         brokerage: int, stt: int, exchange: int, sebi: int, stamp: int, gst: int
     ) -> Charges: ...
 

@@ -6,6 +6,7 @@ Bars, timers and HOLDs are left out: they are in the journal, and would bury wha
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final, Literal
@@ -29,7 +30,7 @@ from kitestring.domain.events import (
     TimerFired,
 )
 from kitestring.domain.ids import InstrumentId, symbol_of
-from kitestring.domain.instants import Instant, ist, ist_clock
+from kitestring.domain.instants import SECOND, Instant, ist, ist_clock
 from kitestring.domain.money import (
     Money,
     Price,
@@ -67,7 +68,13 @@ _REPORT_LEVELS: Final[Mapping[ExecType, Level]] = {
 
 def time_text(at: Instant) -> str:
     """Indian time in ISO 8601, with its offset, to the millisecond."""
-    return ist(at).isoformat(timespec="milliseconds")
+    second, micros = divmod(at, SECOND)
+    return f"{_second_text(second)}.{micros // 1000:03d}+05:30"
+
+
+@functools.lru_cache(maxsize=64)  # Most lines of a day fall into a second that has lines already.
+def _second_text(second: int) -> str:
+    return f"{ist(second * SECOND):%Y-%m-%dT%H:%M:%S}"
 
 
 def lines_of(fact: Fact) -> tuple[Line, ...]:

@@ -8,8 +8,9 @@ tried again, and never stops the day. Several runs may write to the same file.
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from io import FileIO
 from pathlib import Path
 from typing import Any, Final
@@ -61,17 +62,10 @@ class EventLog:
             with contextlib.suppress(OSError):
                 self._begun_commit, self._begun_lines = _left_off(path, run)
                 self._done = max(0, self._begun_commit - 1)
-        self._log: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
-            _Sink(self._waiting),
-            processors=[
-                structlog.processors.add_log_level,
-                structlog.processors.EventRenamer("kind"),
-                _in_order,
-                structlog.processors.JSONRenderer(serializer=_json),
-            ],
-            wrapper_class=structlog.make_filtering_bound_logger(0),
-            context_class=dict,
-        ).bind(run=run, mode=mode)
+        self._head = {"run": run, "mode": mode}
+        self._log: _Lines = structlog.wrap_logger(
+            _Sink(self._waiting), processors=[_rendered], wrapper_class=_Lines, context_class=dict
+        ).bind()
 
     @property
     def last_commit(self) -> int:
@@ -163,8 +157,8 @@ class EventLog:
     ) -> None:
         if self._live and kind in ("order", "fill"):
             cells = {**cells, "sentence": f"{_LIVE_MARK}{cells.get('sentence', '')}"}
-        tell = getattr(self._log, level)
-        tell(kind, ts=time_text(at), commit=no, **cells)
+        first = {"ts": time_text(at), "kind": kind, "level": level, **self._head, "commit": no}
+        self._log.tell({**cells, **first})
 
     def _is_retold(self, line: bytes) -> bool:
         head = _head_of(line)
@@ -185,24 +179,29 @@ class _Sink:
     def __init__(self, waiting: bytearray) -> None:
         self._waiting = waiting
 
-    def info(self, line: str) -> None:
+    def msg(self, line: bytes) -> None:
         """Keep one line until it is written."""
-        self._waiting += line.encode()
+        self._waiting += line
         self._waiting += b"\n"
 
-    warning = info
-    error = info
+
+class _Lines(structlog.BoundLoggerBase):
+    """structlog's logger with the one verb of this log."""
+
+    def tell(self, cells: Mapping[str, Cell]) -> None:
+        """One line."""
+        self._proxy_to_logger("msg", None, **cells)
 
 
-def _json(event: object, **_: object) -> str:
-    return _encoder.encode(event).decode()
-
-
-def _in_order(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _rendered(
+    _: object, __: str, event: MutableMapping[str, Any]
+) -> tuple[tuple[bytes], dict[str, Cell]]:
     """When, what and who first; what is empty is left out."""
-    first = {key: event[key] for key in _FIRST_KEYS if event.get(key) is not None}
-    rest = {key: cell for key, cell in event.items() if key not in first and cell is not None}
-    return first | rest
+    line = {key: event[key] for key in _FIRST_KEYS if event.get(key) is not None}
+    for key, cell in event.items():
+        if cell is not None and key not in line:
+            line[key] = cell
+    return (_encoder.encode(line),), {}
 
 
 def _head_of(line: bytes) -> _LineHead | None:
@@ -212,35 +211,23 @@ def _head_of(line: bytes) -> _LineHead | None:
         return None
 
 
-def _lines_backwards(path: Path) -> Iterator[bytes]:
-    """The whole lines of a file, the last one first."""
-    with path.open("rb") as file:
-        end = file.seek(0, os.SEEK_END)
-        rest = b""
-        while end > 0:
-            start = max(0, end - _BLOCK)
-            file.seek(start)
-            first, *lines = (file.read(end - start) + rest).split(b"\n")
-            yield from reversed(lines)
-            rest, end = first, start
-        yield rest
-
-
 def _left_off(path: Path, run: str) -> tuple[int, int]:
-    """The last commit of a run that has lines in the file, and how many it has."""
-    needle = _encoder.encode(run)
+    """The last commit of a run that has whole lines in the file, and how many it has."""
+    needle = b'"run":' + _encoder.encode(run)
     commit, lines = 0, 0
-    if not path.exists():
+    if not path.exists() or not path.stat().st_size:
         return commit, lines
-    for line in _lines_backwards(path):
-        if needle not in line:
-            continue
-        head = _head_of(line)
-        if head is None or head.run != run or head.commit is None:
-            continue
-        if commit and head.commit != commit:
-            break
-        commit, lines = head.commit, lines + 1
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+        # A last line without its newline was never finished: it is cut away and told again.
+        start = text.rfind(b"\n") + 1
+        while (found := text.rfind(needle, 0, start)) >= 0:
+            start, end = text.rfind(b"\n", 0, found) + 1, text.find(b"\n", found)
+            head = _head_of(text[start:end])
+            if head is None or head.run != run or head.commit is None:
+                continue
+            if commit and head.commit != commit:
+                break
+            commit, lines = head.commit, lines + 1
     return commit, lines
 
 

@@ -97,6 +97,8 @@ class OrderRows:
             return  # Somebody else's order in the same account.
         if report.order_id is not None:
             row.order_id = report.order_id
+        if row.status is OrdStatus.UNKNOWN:
+            row.reason = ""  # Whatever comes now is the answer that was missing.
         match report.exec_type:
             case ExecType.TRADE:
                 self._trade(row, report)
