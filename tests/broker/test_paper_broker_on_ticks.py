@@ -331,9 +331,7 @@ def test_an_order_cannot_shrink_below_what_has_traded():
     day.buy("A", 195, LIMIT, price="24001")
     day.tick("10:00:01", "24020", bid=("24019", 65), ask=("24020", 65))
     day.modify("A", order_qty=130)
-    assert day.told[2] == (
-        "A REPLACE_REJECTED Quantity cannot be reduced to 130: 130 have traded."
-    )
+    assert day.told[2] == ("A REPLACE_REJECTED Quantity cannot be reduced to 130: 130 have traded.")
 
 
 def test_the_twenty_sixth_change_is_refused():
