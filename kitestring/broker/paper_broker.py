@@ -60,14 +60,15 @@ class PaperBroker:
     @property
     def position(self) -> int:
         """The last feed position the exchange has seen; after ``recover``, its ledger's last."""
-        return self.matcher.position
+        return max(self.matcher.position, self.matcher.matched_to)
 
     def recover(self, records: Iterable[bytes], at: Instant, position: int = 0) -> None:
         """Rebuild the exchange from its ledger; see ``exchange.recovery`` for what is told again.
 
-        ``at`` and ``position`` are the time and feed position of the last commit. Then give
-        ``observe`` the feed's frames from the first one again (those before the commit for the
-        broker only), send the last commit's commands again, and go on.
+        ``at`` and ``position`` are the time and feed position of the last commit. Then: give
+        ``observe`` the feed's frames again, from the first one to those received at ``at``; send
+        the last commit's commands again, at ``at``; go on after ``position`` (a frame that was
+        observed already changes nothing).
         """
         recover(self.matcher, records, at, position)
 

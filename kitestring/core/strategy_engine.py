@@ -115,7 +115,7 @@ class StrategyEngine:
             minutes = settings.minutes if spec.minutes is None else spec.minutes
             feed = self._feed(name, spec.instrument or settings.source, minutes)
             feed.read(run.inputs, value_names(label, spec), spec)
-            if feed is main:
+            if feed is main and not spec.optional:
                 run.need = max(run.need, spec.lookback + 1 + further)
             if feed not in run.feeds:
                 run.feeds.append(feed)
@@ -205,6 +205,8 @@ class StrategyEngine:
 
         Only BUY, SELL and EXIT become signals; holds are counted by reason. ``positions`` are net
         quantities by strategy; ``reference`` is the last price of an instrument (0 when none).
+        Bars that closed at several instants come in order of close and are decided on in turn,
+        all with these positions, so that nobody reads a bar later than the one decided on.
         """
         said: list[Spoken] | None = None
         if self._unannounced:
@@ -218,6 +220,8 @@ class StrategyEngine:
                 if found is not None and found[0].push(bar):
                     due = found[1]
         else:
+            if bars and bars[0].close_at != bars[-1].close_at:
+                return [*(said or ()), *self._in_turn(bars, at, positions, reference)]
             due = self._push(bars)
         dirty = self._dirty
         for run in due:
@@ -264,6 +268,19 @@ class StrategyEngine:
                 said = said or []
                 said.append(self._ready(run, at, bars[0].close_at if bars else at))
         return said or _NOTHING
+
+    def _in_turn(
+        self,
+        bars: Sequence[Bar],
+        at: Instant,
+        positions: Mapping[StrategyId, int],
+        reference: Callable[[InstrumentId], Price],
+    ) -> list[Spoken]:
+        said: list[Spoken] = []
+        for close_at in sorted({bar.close_at for bar in bars}):
+            together = [bar for bar in bars if bar.close_at == close_at]
+            said.extend(self.decide(together, at, positions, reference))
+        return said
 
     def _push(self, bars: Sequence[Bar]) -> list[Running]:
         due: list[Running] = []

@@ -118,7 +118,7 @@ class TradingCore:
         self.dirty: Dirty = {}
         self.must_commit = False
         self.next_due_at: Instant = NEVER
-        self.state = CoreState()
+        self.state = CoreState(now=min(session.open_at for session in sessions.values()))
 
         self.instruments = {instrument.id: instrument for instrument in instruments}
         self.sessions = sessions

@@ -141,11 +141,16 @@ class PaperEngine:
                 seed=plan.seed,
                 ledger=ledger,
             )
+            resumed = story.last is not None
             scribe = Scribe(
-                paths, watcher, core, commits=journal.commits, frames_total=manifest.frames_hint
+                paths,
+                watcher,
+                core,
+                commits=journal.commits,
+                frames_total=manifest.frames_hint,
+                resumed=resumed,
             )
             held.callback(scribe.close)
-            resumed = story.last is not None
             if story.last is not None:
                 self._recover(
                     core, broker, journal=journal, ledger=ledger, paths=paths, story=story

@@ -44,6 +44,7 @@ class Market:
 
     __slots__ = (
         "bar",
+        "bar_before",
         "before",
         "close_at",
         "instrument",
@@ -70,17 +71,23 @@ class Market:
         self.tick: Tick | None = None
         self.before: Tick | None = None
         self.bar: Bar | None = None
+        self.bar_before: Bar | None = None
         self.known_px = Price(0)
         self.taken_of: Tick | Bar | None = None
         self.taken_bought = 0
         self.taken_sold = 0
 
-    @property
-    def last_px(self) -> Price:
-        """The last traded price; 0 if nothing is known of the market yet."""
+    def last_px(self, at: Instant) -> Price:
+        """The last traded price known at an instant; 0 if nothing is known of the market yet.
+
+        A bar is matched as a whole before its close; at its open only the one before is known.
+        """
         if self.tick is not None:
             return self.tick.last_px
-        return self.bar.close if self.bar is not None else self.known_px
+        bar = self.bar
+        if bar is not None and bar.close_at > at:
+            bar = self.bar_before
+        return self.known_px if bar is None else bar.close
 
     def taken(self, snapshot: Tick | Bar, *, buy: bool) -> int:
         """What our orders already had of this side of this snapshot."""

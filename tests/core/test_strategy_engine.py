@@ -291,6 +291,18 @@ def test_bars_of_one_instant_may_come_in_any_order() -> None:
     assert list(run.status()[0].holds) == ["105 107"]
 
 
+def test_bars_of_several_instants_are_decided_on_in_turn() -> None:
+    reads = "    return state, buy(f'{i.close:g} {i.slow:g}')"
+    run = engine(strategy(reads, '{"slow": last("close", minutes=5)}'))
+    run.warm([bar(75, 50, minutes=5, day=-1), bar(375, 50, day=-1)])
+    late = [bar(4, 104), bar(5, 105), bar(1, 107, minutes=5), bar(6, 106)]
+    ready, *said = run.decide(late, OPEN + 7 * MINUTE, {}, at_100)
+    assert isinstance(ready, StrategyReady)
+    told = [word.reason for word in said if isinstance(word, Signal)]
+    assert told == ["104 50", "105 107", "106 107"]
+    assert {word.at for word in said} == {OPEN + 7 * MINUTE}
+
+
 def test_an_indicator_may_read_another_instrument_and_yesterday() -> None:
     other = f'{{"index": sma(1).on("{INDEX}"), "top": previous_day("high"), "bb": bbands(2)}}'
     reads = "    return state, hold(f'{i.index:g} {i.top:g} {i.bb_middle:g} {i.bb_upper:g}')"

@@ -92,6 +92,11 @@ def market(seed: int, minutes: int, days: int = 3) -> list[Bar]:
     return bars
 
 
+def goes_flat(bar: Bar) -> bool:
+    """When the house closes what is open: a stop at minute 120, the square-off before the close."""
+    return (bar.close_at - OPEN) % DAY // MINUTE in (120, 360)
+
+
 Said = tuple[int, str, str, int | None, int | None, int | None]
 
 
@@ -113,6 +118,8 @@ class House:
 
     def run(self, bars: list[Bar]) -> None:
         for bar in bars:
+            if goes_flat(bar):
+                self.positions[ONE] = 0
             for word in self.engine.decide(
                 (bar,), bar.close_at, self.positions, lambda _: Price(220_000_000)
             ):
@@ -149,6 +156,7 @@ def swept(name: str, bars: list[Bar]) -> list[Said]:
         i.date = 20261116 + day
         i.minute = since // MINUTE
         i.bars_today = i.minute // bar.minutes
+        position = 0 if goes_flat(bar) else position
         i.position = position
         for field in columns:
             setattr(i, field, float(columns[field][place]))
