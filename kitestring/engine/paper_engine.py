@@ -38,6 +38,7 @@ from kitestring.engine.trading_day import TradingDay
 from kitestring.engine.watching import DayResult, DayStarted, Watcher
 from kitestring.exchange.fill_models import FillModel
 from kitestring.exchange.margin import StatedMargins
+from kitestring.store.atomic_file import write_atomically
 from kitestring.store.exchange_ledger import FileLedger
 from kitestring.store.instance_lock import InstanceLock
 from kitestring.store.journal import SqliteJournal
@@ -46,6 +47,8 @@ from kitestring.store.tape import FileTape
 from kitestring.store.tape_reader import TapeReader
 
 _Handler = Callable[[int, FrameType | None], object] | int | signal.Handlers | None
+
+_SUMMARY = msgspec.json.Encoder(decimal_format="number")
 
 FAULTS_MAX = 2
 """A second failure of the house itself on one day ends the day."""
@@ -209,6 +212,10 @@ class PaperEngine:
                 resumed=resumed,
                 ticks=day.ticks,
                 wall_s=wall_seconds() - began,
+            )
+            write_atomically(
+                paths.summary,
+                msgspec.json.format(_SUMMARY.encode(result.summary())) + b"\n",
             )
             watcher.finished(result)
             return result
