@@ -105,7 +105,8 @@ class TradingDay:
         at = frame.received_at
         if isinstance(frame, TickFrame):
             ticks = frame.ticks
-            reached = ticks[0].event_at
+            # A stamp from the future must not ring tomorrow's bells.
+            reached = min(ticks[0].event_at, at)
             if core.next_due_at <= reached or broker.next_due_at <= at:
                 self._catch_up(reached, at)
             if ticks[-1].event_at >= core.next_due_at:
@@ -158,7 +159,7 @@ class TradingDay:
         commands = self.core.step(first)
         if self.core.must_commit:
             self._commit(commands)
-        self._catch_up(after[0].event_at, frame.received_at)
+        self._catch_up(min(after[0].event_at, frame.received_at), frame.received_at)
         return TickFrame(frame.received_at, after)
 
     def _catch_up(self, reached: Instant, at: Instant) -> None:
