@@ -26,10 +26,16 @@ class RiskSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_drawdown_pct: float | None = 0.03
     """From the highest equity seen (chained across days)."""
     max_open_positions: int | None = 6
+    max_working_orders: int | None = 50
+    """Entries are refused while this many orders of ours, stops included, wait at the broker."""
     max_gross_exposure_x: float | None = 10.0
     """Worst-case gross notional as a multiple of capital."""
     max_net_exposure_x: float | None = 8.0
+    """Worst-case net notional, long or short, as a multiple of capital."""
+    max_symbol_exposure_x: float | None = 8.0
+    """Worst-case notional of one instrument as a multiple of capital."""
     max_orders_per_second: int | None = 8
+    """Of each order budget the last fifth is kept for exits: entries stop at 6, 160 and 1,600."""
     max_orders_per_minute: int | None = 200
     max_orders_per_day: int | None = 2000
     max_trades_per_strategy: int | None = 20
@@ -37,11 +43,15 @@ class RiskSettings(msgspec.Struct, frozen=True, kw_only=True):
     loss_streak_max: int | None = 4
     """Consecutive losing trades of one strategy before it cools down."""
     cooldown_minutes: int = 30
+    """How long it then stays out; 0 is the rest of the day."""
     reference_age_s_max: float = 5.0
     """An entry needs a price of the traded instrument no older than this."""
     stale_after_s: float = 60.0
     """Without a tick for this long an instrument's data is stale (a fact risk sees)."""
     duplicate_window_s: float = 1.0
+    """A second entry of one strategy, instrument and side within this time is a duplicate."""
+    spread_pct_max: float | None = 0.05
+    """An entry is refused where ask minus bid is wider than this fraction of their middle."""
     price_jump_pct_max: float = 0.10
     """A tick further than this from the last accepted price is absurd and kept out."""
 

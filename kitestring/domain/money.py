@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         def __mul__(self, quantity: int) -> Money: ...
         def __rmul__(self, quantity: int) -> Money: ...
         def __floordiv__(self, by: int) -> Price: ...
+        def __truediv__(self, by: int) -> float: ...
         def __mod__(self, by: Price) -> Price: ...
         def __lt__(self, other: Price) -> bool: ...
         def __le__(self, other: Price) -> bool: ...
@@ -105,6 +106,18 @@ def money(rupees: str | int | Decimal) -> Money:
     return Money(_units(rupees, "an amount"))
 
 
+def share_of(amount: Money, times: float) -> Money:
+    """``times`` × ``amount``, rounded down; ``times`` is read as its shortest decimal, so 0.02 is 2 %.
+
+    Raises ``ValueError`` for a NaN or an infinity, which are shares of nothing.
+    """
+    factor = Decimal(repr(float(times)))
+    if not factor.is_finite():
+        raise ValueError(f"{times!r} is no multiple of an amount")
+    numerator, denominator = factor.as_integer_ratio()
+    return Money(int(amount) * numerator // denominator)
+
+
 def nearest_price(rupees: float, tick_size: Price) -> Price:
     """The price on the tick nearest to an indicator's floating value; half goes to the even tick.
 
@@ -142,6 +155,18 @@ def charge_as_money(charge: ChargeUnits) -> Money:
     if units < 0:
         units, sign = -units, -1
     return Money(sign * ((units + CHARGE_UNITS_PER_UNIT // 2) // CHARGE_UNITS_PER_UNIT))
+
+
+def average_px(traded_value: Money, qty: int) -> Price:
+    """Average price of ``qty`` traded for ``traded_value``, half to the even unit: for show only."""
+    whole, rest = divmod(int(traded_value), qty)
+    half = 2 * rest - qty
+    return Price(whole + (1 if half > 0 or (half == 0 and whole % 2) else 0))
+
+
+def net_of(gross: Money, charge: ChargeUnits) -> ChargeUnits:
+    """What is left of an amount after a charge, exactly, in the finer units of charges."""
+    return ChargeUnits(int(gross) * CHARGE_UNITS_PER_UNIT - int(charge))
 
 
 def rupees_text(amount: Money | Price) -> str:

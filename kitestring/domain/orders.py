@@ -9,6 +9,7 @@ import msgspec
 from kitestring.domain.ids import ClOrdId, ExecId, InstrumentId, OrderId, SignalId, StrategyId
 from kitestring.domain.instants import Instant
 from kitestring.domain.money import Money, Price
+from kitestring.domain.signals import Signal
 
 
 class Side(StrEnum):
@@ -191,6 +192,10 @@ class Order(msgspec.Struct, kw_only=True, array_like=True):
     exec_ids: list[ExecId] = msgspec.field(default_factory=list)
     modifications: int = 0
     text: str = ""
+    triggered_at: Instant | None = None
+    """When a stop was released into the market; it may still rest unfilled after a gap."""
+    plan: Signal | None = None
+    """For an entry: the signal whose stop, target and time stop the position will carry."""
 
     @property
     def leaves_qty(self) -> int:

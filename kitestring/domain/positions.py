@@ -13,6 +13,7 @@ from kitestring.domain.ids import InstrumentId, SignalId, StrategyId, TradeId
 from kitestring.domain.instants import Instant
 from kitestring.domain.money import Money, Price
 from kitestring.domain.orders import ExitReason, Product, Side
+from kitestring.domain.signals import Signal
 
 
 class Fill(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="fill"):
@@ -82,6 +83,13 @@ class OpenTrade(msgspec.Struct, kw_only=True, array_like=True):
     trailed: bool = False
     leaving: ExitReason | None = None
     """Set once the house has decided to close; only flat clears it."""
+    best_close: Price | None = None
+    """Best close since entry, from which ``trail_by`` hangs the stop."""
+    next_signal: Signal | None = None
+    """A reversal that waits until this position is flat."""
+    exit_rejections: int = 0
+    retry_at: Instant = 0
+    """After a rejected exit: not before this instant again."""
 
 
 class Book(msgspec.Struct, kw_only=True, array_like=True):

@@ -1,0 +1,58 @@
+# Kitestring: `make day` trades a day on paper, `make test` checks everything.
+# Both make their own virtual environment in .venv, once, and reuse it until a lock file changes.
+
+PYTHON ?= python3
+ARGS ?=
+
+ifeq ($(OS),Windows_NT)
+BIN := .venv/Scripts
+else
+BIN := .venv/bin
+endif
+PY := $(BIN)/python
+
+.PHONY: help day test check fmt bench clean lock ready ready-dev
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@echo 'make day      trade a synthetic NSE day on paper (more: make day ARGS="--seed 7 --fresh")'
+	@echo 'make test     formatting, types, layers and every test (more: make test ARGS="-k charges")'
+	@echo 'make check    formatting, types and layers only'
+	@echo 'make fmt      format the code and mend what ruff can mend'
+	@echo 'make bench    measure bars and ticks per second on this machine'
+	@echo 'make lock     renew the pinned dependencies in requirements/ (needs the network)'
+	@echo 'make clean    remove .venv and caches; your artifacts/ stay'
+
+day: ready
+	@$(PY) -m scripts.run_day $(ARGS)
+
+test: check
+	@$(PY) -m pytest $(ARGS)
+
+check: ready-dev
+	@$(PY) -m ruff check --quiet .
+	@$(PY) -m ruff format --quiet --check . || { echo 'Some files are not formatted; run: make fmt'; exit 1; }
+	@$(PY) -m mypy --no-error-summary
+	@layers=$$($(BIN)/lint-imports --no-logo 2>&1) || { echo "$$layers"; exit 1; }
+
+fmt: ready-dev
+	@$(PY) -m ruff check --quiet --fix . || true
+	@$(PY) -m ruff format .
+
+bench: ready
+	@$(PY) -m benchmarks.bars --bars 500000
+	@$(PY) -m benchmarks.ticks --ticks 1000000 --instruments 9
+
+lock:
+	@$(PYTHON) scripts/set_up.py lock
+
+clean:
+	@rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis bench-out
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+ready:
+	@$(PYTHON) scripts/set_up.py core
+
+ready-dev:
+	@$(PYTHON) scripts/set_up.py dev

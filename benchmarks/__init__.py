@@ -1,0 +1,1 @@
+"""How fast the house is, measured through the path that trades."""

@@ -1,0 +1,48 @@
+"""All commands of the house under one name: ``kitestring day``, ``kitestring tape check PATH``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from kitestring import __version__
+from kitestring.cli.run_day import run_command, run_day
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="kitestring")
+def house() -> None:
+    """Kitestring trades an Indian market day on Zerodha Kite, on paper."""
+
+
+@house.group()
+def tape() -> None:
+    """Recorded days."""
+
+
+@tape.command("check")
+@click.argument("path", type=click.Path(path_type=Path))
+def tape_check(path: Path) -> None:
+    """Say what is in a recording, and what is wrong with it by file and line. Changes nothing.
+
+    Exits with 3 if the recording cannot be played as it is.
+    """
+    from kitestring.cli.tape_check import check_lines  # noqa: PLC0415 - --help must be fast
+
+    lines, playable = check_lines(path)
+    for line in lines:
+        click.echo(line)
+    if not playable:
+        sys.exit(3)
+
+
+house.add_command(run_day, "run-day")
+house.add_command(run_day, "day")
+
+
+def main() -> NoReturn:
+    """The program behind ``python -m kitestring`` and ``kitestring``."""
+    sys.exit(run_command(house, None))

@@ -1,0 +1,259 @@
+"""Gets positions out and keeps them protected: stops, targets, trails, time stops, square-off.
+
+A controller, not a script: after anything that concerns a book, ``settle`` compares what works at
+the broker with what the plan wants and answers with the difference. So it does not matter whether
+a fill was partial, a cancel came late or the process died in between: the next look mends it.
+
+* A position with a stop has stop orders resting at the broker for exactly its size.
+* A position being left has no resting stops and market exits for exactly its size.
+* A flat book has nothing working.
+
+An exit is never larger than the owned net less the exits already working, so that it can neither
+flip a position nor open one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from kitestring.core.order_manager import OrderManager
+from kitestring.core.order_rules import slices, stop_order_shape
+from kitestring.domain.errors import InvariantBroken
+from kitestring.domain.ids import InstrumentId
+from kitestring.domain.instants import NEVER, SECOND, Instant
+from kitestring.domain.instruments import Instrument
+from kitestring.domain.money import Price, on_tick_down, on_tick_up
+from kitestring.domain.orders import (
+    ExitReason,
+    Order,
+    OrderIntent,
+    OrdStatus,
+    OrdType,
+    Purpose,
+    Side,
+)
+from kitestring.domain.positions import Book, OpenTrade
+from kitestring.domain.verdicts import CancelOrder, ModifyOrder
+
+Want = OrderIntent | ModifyOrder | CancelOrder
+
+CHASE_AFTER: Final = 2 * SECOND
+"""An exit that rests unfilled this long is priced anew, through the market."""
+CHASE_THROUGH_BP: Final = 100
+"""How far through the opposite quote a chased exit is priced: 1 %, inside every exchange band."""
+MODIFICATIONS_MAX: Final = 20
+"""Kite takes 25 changes of one order (facts: kite_api); before that the order is replaced."""
+RETRY_SECONDS_MAX: Final = 60
+
+_RESTING: Final = (OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED)
+
+
+class Exits:
+    """Compares working exits with the plan of each book and says what to send."""
+
+    __slots__ = ("_instruments", "_orders", "wake_at")
+
+    def __init__(
+        self, orders: OrderManager, instruments: Mapping[InstrumentId, Instrument]
+    ) -> None:
+        self._orders = orders
+        self._instruments = instruments
+        self.wake_at: Instant = NEVER
+        """When ``settle`` wants to look again although nothing has happened."""
+
+    def settle(self, book: Book, bid: Price, ask: Price, last: Price, at: Instant) -> list[Want]:
+        """What to send so that the broker's working orders match the book's plan."""
+        working = list(self._orders.working(book.strategy))
+        exits = [order for order in working if order.is_exit]
+        trade = book.trade
+        if book.net_qty == 0:
+            return [_cancel(order, at, "flat") for order in exits if order.status in _RESTING]
+        if trade is None:
+            raise InvariantBroken(f"{book.strategy} holds {book.net_qty} without an open trade")
+        if trade.leaving is None:
+            released = [order for order in exits if order.triggered_at is not None]
+            if not released:
+                return self._protect(book, trade, exits, at)
+            trade.leaving = ExitReason.TRAIL if trade.trailed else ExitReason.STOP
+        entries = [order for order in working if not order.is_exit]
+        return self._leave(book, trade, (entries, exits), (bid, ask, last), at)
+
+    def trail(self, book: Book, close: Price) -> bool:
+        """Move the stop behind a new best close; ``True`` if it moved. Stops never move back."""
+        trade = book.trade
+        if trade is None or trade.trail_by is None or trade.leaving is not None:
+            return False
+        long = trade.side is Side.BUY
+        best = trade.best_close
+        if best is None or (close > best if long else close < best):
+            trade.best_close = best = close
+        tick = self._instruments[book.instrument].tick_size
+        level = best - trade.trail_by if long else best + trade.trail_by
+        level = on_tick_down(level, tick) if long else on_tick_up(level, tick)
+        if int(level) <= 0:
+            return False
+        stop = trade.stop_px
+        if stop is not None and (level <= stop if long else level >= stop):
+            return False
+        trade.stop_px = level
+        trade.trailed = stop is not None
+        return True
+
+    def rejected(self, book: Book, order: Order, at: Instant) -> str:
+        """An exit or a stop was refused by the broker: note it, and say it in a sentence."""
+        trade = book.trade
+        if trade is None:
+            return ""
+        trade.exit_rejections += 1
+        wait_s = min(2 ** min(trade.exit_rejections, 6) - 1, RETRY_SECONDS_MAX)
+        trade.retry_at = at + wait_s * SECOND
+        if order.purpose is Purpose.STOP and trade.leaving is None:
+            # Without its stop the position stands naked: better out at the market than hoping.
+            trade.leaving = ExitReason.STOP
+            trade.retry_at = at
+            return f"The stop of {book.strategy} was refused ({order.text}); closing at the market."
+        return (
+            f"An exit of {book.strategy} was refused ({order.text}); "
+            f"trying again in {wait_s} s, attempt {trade.exit_rejections + 1}."
+        )
+
+    def _protect(self, book: Book, trade: OpenTrade, stops: list[Order], at: Instant) -> list[Want]:
+        if trade.stop_px is None:
+            return []
+        owned = abs(book.net_qty)
+        if not stops:
+            if at < trade.retry_at:
+                self._wake(trade.retry_at)
+                return []
+            return [*self._stop_orders(book, trade, trade.stop_px, owned, at)]
+        if any(order.status not in _RESTING for order in stops):
+            return []  # One question at a time: the answer brings us back here.
+        resting = sum(order.leaves_qty for order in stops)
+        if resting == owned and all(order.stop_px == trade.stop_px for order in stops):
+            return []
+        instrument = self._instruments[book.instrument]
+        only = stops[0]
+        fits_one = len(slices(owned, instrument.freeze_qty, instrument.lot_size)) == 1
+        if len(stops) == 1 and fits_one and only.modifications < MODIFICATIONS_MAX:
+            _, limit_px, stop_px = stop_order_shape(instrument, only.side, trade.stop_px)
+            return [
+                ModifyOrder(
+                    cl_ord_id=only.cl_ord_id,
+                    at=at,
+                    order_qty=only.cum_qty + owned,
+                    price=limit_px,
+                    stop_px=stop_px,
+                )
+            ]
+        return [_cancel(order, at, "stop is replaced") for order in stops]
+
+    def _stop_orders(
+        self, book: Book, trade: OpenTrade, stop_px: Price, qty: int, at: Instant
+    ) -> list[OrderIntent]:
+        instrument = self._instruments[book.instrument]
+        side = trade.side.opposite
+        ord_type, limit_px, trigger_px = stop_order_shape(instrument, side, stop_px)
+        return [
+            OrderIntent(
+                strategy=book.strategy,
+                instrument=book.instrument,
+                side=side,
+                order_qty=part,
+                ord_type=ord_type,
+                product=book.product,
+                purpose=Purpose.STOP,
+                reason="protective stop",
+                decision_px=trigger_px,
+                decided_at=at,
+                price=limit_px,
+                stop_px=trigger_px,
+                signal_id=trade.signal_id,
+            )
+            for part in slices(qty, instrument.freeze_qty, instrument.lot_size)
+        ]
+
+    def _leave(
+        self,
+        book: Book,
+        trade: OpenTrade,
+        working_orders: tuple[list[Order], list[Order]],
+        quote: tuple[Price, Price, Price],
+        at: Instant,
+    ) -> list[Want]:
+        entries, exits = working_orders
+        wants: list[Want] = [
+            _cancel(order, at, "leaving") for order in entries if order.status in _RESTING
+        ]
+        stops = [order for order in exits if order.purpose is Purpose.STOP]
+        if stops:
+            # Stops first, exits only once they are gone: together they would be twice the position.
+            wants.extend(_cancel(stop, at, "leaving") for stop in stops if stop.status in _RESTING)
+            return wants
+        owned = abs(book.net_qty)
+        working = sum(order.leaves_qty for order in exits)
+        if working > owned:
+            wants.extend(
+                _cancel(order, at, "larger than the position")
+                for order in exits
+                if order.status in _RESTING
+            )
+            return wants
+        for order in exits:
+            if order.status not in _RESTING:
+                continue
+            if at - order.updated_at < CHASE_AFTER:
+                self._wake(order.updated_at + CHASE_AFTER)
+            elif order.modifications < MODIFICATIONS_MAX:
+                wants.append(self._chase(order, quote, at))
+            else:
+                wants.append(_cancel(order, at, "exit is replaced"))
+        missing = owned - working
+        if missing and at < trade.retry_at:
+            self._wake(trade.retry_at)
+        elif missing:
+            wants.extend(self._market_exits(book, trade, missing, quote[2], at))
+            self._wake(at + CHASE_AFTER)
+        return wants
+
+    def _market_exits(
+        self, book: Book, trade: OpenTrade, qty: int, last: Price, at: Instant
+    ) -> list[OrderIntent]:
+        if trade.leaving is None:
+            raise InvariantBroken(f"{book.strategy} leaves without a reason")
+        instrument = self._instruments[book.instrument]
+        return [
+            OrderIntent(
+                strategy=book.strategy,
+                instrument=book.instrument,
+                side=Side.SELL if book.net_qty > 0 else Side.BUY,
+                order_qty=part,
+                ord_type=OrdType.MARKET,
+                product=book.product,
+                purpose=Purpose.EXIT,
+                reason=trade.leaving.value,
+                decision_px=last,
+                decided_at=at,
+                signal_id=trade.signal_id,
+            )
+            for part in slices(qty, instrument.freeze_qty, instrument.lot_size)
+        ]
+
+    def _chase(self, order: Order, quote: tuple[Price, Price, Price], at: Instant) -> ModifyOrder:
+        bid, ask, last = quote
+        tick = self._instruments[order.instrument].tick_size
+        self._wake(at + CHASE_AFTER)
+        if order.side is Side.SELL:
+            near = bid or last
+            limit_px = on_tick_down(near - Price(int(near) * CHASE_THROUGH_BP // 10_000), tick)
+        else:
+            near = ask or last
+            limit_px = on_tick_up(near + Price(int(near) * CHASE_THROUGH_BP // 10_000), tick)
+        return ModifyOrder(cl_ord_id=order.cl_ord_id, at=at, ord_type=OrdType.LIMIT, price=limit_px)
+
+    def _wake(self, at: Instant) -> None:
+        self.wake_at = min(self.wake_at, at)
+
+
+def _cancel(order: Order, at: Instant, reason: str) -> CancelOrder:
+    return CancelOrder(cl_ord_id=order.cl_ord_id, at=at, reason=reason)

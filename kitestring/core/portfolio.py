@@ -1,0 +1,273 @@
+"""Positions, profit and loss, and round trips, booked from fills alone.
+
+Every amount is an exact integer: ``pnl = sold − bought + net × last × multiplier``. Charges are
+the increments of each order's cumulative charge, so that brokerage counts once per order however
+many fills it took. Nothing here is averaged or rounded until it is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from kitestring.core.cells import Dirty
+from kitestring.domain.charges import NO_CHARGES, ChargeBook, Charges
+from kitestring.domain.errors import InvariantBroken
+from kitestring.domain.ids import InstrumentId, StrategyId, TradeId
+from kitestring.domain.instruments import Instrument
+from kitestring.domain.money import Money, Price, charge_as_money
+from kitestring.domain.orders import ExecutionReport, ExitReason, Order, Product, Side
+from kitestring.domain.positions import Book, Fill, OpenTrade, RoundTrip
+
+CELL: Final = "book/"
+_DECODER = msgspec.msgpack.Decoder(Book)
+
+
+class Portfolio:
+    """The books of the day, one per running strategy."""
+
+    __slots__ = (
+        "_charge_book",
+        "_dirty",
+        "_instruments",
+        "books",
+        "charges",
+        "charges_money",
+        "fills",
+        "open_by_instrument",
+        "realised",
+    )
+
+    def __init__(
+        self,
+        instruments: Mapping[InstrumentId, Instrument],
+        charge_book: ChargeBook,
+        dirty: Dirty,
+    ) -> None:
+        self.books: dict[StrategyId, Book] = {}
+        self.open_by_instrument: dict[InstrumentId, list[Book]] = {}
+        """Books with a position, by instrument: what a tick has to mark."""
+        self.realised = Money(0)
+        """Sum of the books' realised rupees, before charges."""
+        self.charges = NO_CHARGES
+        self.charges_money = Money(0)
+        """All charges so far, rounded to 1/10 000 rupee: for limits and display."""
+        self.fills = 0
+        self._instruments = instruments
+        self._charge_book = charge_book
+        self._dirty = dirty
+
+    def open(self, strategy: StrategyId, instrument: InstrumentId, product: Product) -> Book:
+        """The book of a strategy, empty at first."""
+        book = self.books.get(strategy)
+        if book is None:
+            multiplier = self._instruments[instrument].multiplier
+            book = Book(
+                strategy=strategy, instrument=instrument, product=product, multiplier=multiplier
+            )
+            self.books[strategy] = book
+        return book
+
+    def book(self, order: Order, report: ExecutionReport) -> tuple[Fill, RoundTrip | None]:
+        """Book one execution of an order; returns the fill and the round trip it completed, if any."""
+        book = self.books[order.strategy]
+        instrument = self._instruments[order.instrument]
+        qty, px, sign = report.last_qty, report.last_px, order.side.sign
+        if report.exec_id is None:
+            raise InvariantBroken("a fill without an execution id")
+        value = px * (qty * book.multiplier)
+        after = order.traded_value * book.multiplier
+        charges = self._increment(instrument, order, after - value, after)
+        slippage = (px - order.decision_px) * (qty * sign * book.multiplier)
+        fill = Fill(
+            fill_id=report.exec_id,
+            cl_ord_id=order.cl_ord_id,
+            strategy=order.strategy,
+            instrument=order.instrument,
+            side=order.side,
+            qty=qty,
+            px=px,
+            at=report.event_at,
+            product=order.product,
+            decision_px=order.decision_px,
+            slippage=slippage,
+            charges=charges,
+        )
+        realised_before = book.realised
+        closed = None
+        closing = min(qty, abs(book.net_qty)) if book.net_qty * sign < 0 else 0
+        if closing:
+            part = charges if closing == qty else _share(charges, closing, qty)
+            closed = self._close(book, order, fill, closing, part)
+            charges_left = charges.minus(part)
+        else:
+            charges_left = charges
+        if qty > closing:
+            self._open(book, order, fill, qty - closing, charges_left)
+        self.realised = self.realised + (book.realised - realised_before)
+        book.charges = book.charges.plus(charges)
+        self.charges = self.charges.plus(charges)
+        self.charges_money = charge_as_money(self.charges.total)
+        self.fills += 1
+        self._dirty[CELL + book.strategy] = book
+        self._reindex(book)
+        return fill, closed
+
+    def unrealised(self, marks: Mapping[InstrumentId, Price]) -> Money:
+        """Rupees on open positions at the given marks, before charges."""
+        total = Money(0)
+        for instrument, books in self.open_by_instrument.items():
+            for book in books:
+                total = total + book.unrealised(marks[instrument])
+        return total
+
+    def touch_open(self) -> None:
+        """Mark open books as changed: their best and worst marks moved with the ticks."""
+        for books in self.open_by_instrument.values():
+            for book in books:
+                self._dirty[CELL + book.strategy] = book
+
+    def restore(self, cells: Mapping[str, bytes]) -> None:
+        """Take up the books of a recovered journal."""
+        for key, raw in cells.items():
+            if key.startswith(CELL):
+                book = _DECODER.decode(raw)
+                self.books[book.strategy] = book
+                self.realised = self.realised + book.realised
+                self.charges = self.charges.plus(book.charges)
+                self._reindex(book)
+        self.charges_money = charge_as_money(self.charges.total)
+
+    def _increment(
+        self, instrument: Instrument, order: Order, before: Money, after: Money
+    ) -> Charges:
+        now = self._charge_book.order_charges(instrument, order.product, order.side, after)
+        if not before:
+            return now
+        was = self._charge_book.order_charges(instrument, order.product, order.side, before)
+        return now.minus(was)
+
+    def _close(
+        self, book: Book, order: Order, fill: Fill, qty: int, charges: Charges
+    ) -> RoundTrip | None:
+        trade = book.trade
+        if trade is None:
+            raise InvariantBroken(f"{book.strategy} holds {book.net_qty} without an open trade")
+        value = fill.px * (qty * book.multiplier)
+        book.open_cost = book.open_cost - Money(int(book.open_cost) * qty // abs(book.net_qty))
+        self._count(book, order.side, qty, value)
+        trade.exit_qty += qty
+        trade.exit_value = trade.exit_value + value
+        trade.charges = trade.charges.plus(charges)
+        trade.slippage = trade.slippage + _part(fill.slippage, qty, fill.qty)
+        if book.net_qty:
+            return None
+        book.trades += 1
+        if trade.leaving is None:
+            trade.leaving = _why(order, trade)
+        book.trade = None
+        return _round_trip(book, trade, fill)
+
+    def _open(self, book: Book, order: Order, fill: Fill, qty: int, charges: Charges) -> None:
+        value = fill.px * (qty * book.multiplier)
+        self._count(book, order.side, qty, value)
+        book.open_cost = book.open_cost + value * order.side.sign
+        trade = book.trade
+        if trade is None:
+            plan = order.plan
+            trade = book.trade = OpenTrade(
+                side=order.side, entry_at=fill.at, signal_id=order.signal_id
+            )
+            if plan is not None:
+                trade.stop_px = plan.stop_px
+                trade.target_px = plan.target_px
+                trade.trail_by = plan.trail_by
+                trade.exit_at = plan.exit_at
+        trade.entry_qty += qty
+        trade.entry_value = trade.entry_value + value
+        trade.charges = trade.charges.plus(charges)
+        trade.slippage = trade.slippage + _part(fill.slippage, qty, fill.qty)
+        if trade.stop_px is not None:
+            at_stop = trade.stop_px * (trade.entry_qty * book.multiplier)
+            trade.risk = abs(trade.entry_value - at_stop)
+
+    def _count(self, book: Book, side: Side, qty: int, value: Money) -> None:
+        if side is Side.BUY:
+            book.net_qty += qty
+            book.bought_qty += qty
+            book.bought_value = book.bought_value + value
+        else:
+            book.net_qty -= qty
+            book.sold_qty += qty
+            book.sold_value = book.sold_value + value
+
+    def _reindex(self, book: Book) -> None:
+        others = [
+            open_book
+            for open_book in self.open_by_instrument.get(book.instrument, ())
+            if open_book is not book
+        ]
+        if book.net_qty:
+            others.append(book)
+        if others:
+            self.open_by_instrument[book.instrument] = others
+        else:
+            self.open_by_instrument.pop(book.instrument, None)
+
+
+def _why(order: Order, trade: OpenTrade) -> ExitReason:
+    """The reason of a close that the house had not announced: a resting stop, or a reversal."""
+    if order.plan is not None or order.closes_qty:
+        return ExitReason.REVERSAL
+    if order.stop_px is not None:
+        return ExitReason.TRAIL if trade.trailed else ExitReason.STOP
+    return ExitReason.SIGNAL
+
+
+def _part(amount: Money, qty: int, of: int) -> Money:
+    return amount if qty == of else Money(int(amount) * qty // of)
+
+
+def _share(charges: Charges, qty: int, of: int) -> Charges:
+    """The part of a fill's charges that belongs to ``qty`` of its ``of`` units, floored per component."""
+    return Charges(
+        *(
+            type(part)(int(part) * qty // of)
+            for part in (
+                charges.brokerage,
+                charges.stt,
+                charges.exchange,
+                charges.sebi,
+                charges.stamp,
+                charges.gst,
+            )
+        )
+    )
+
+
+def _round_trip(book: Book, trade: OpenTrade, fill: Fill) -> RoundTrip:
+    units = trade.entry_qty * book.multiplier
+    gross = (trade.exit_value - trade.entry_value) * trade.side.sign
+    if trade.leaving is None:
+        raise InvariantBroken(f"{book.strategy} closed a trade for no reason")
+    return RoundTrip(
+        trade_id=TradeId(f"{book.strategy}-{book.trades:03d}"),
+        strategy=book.strategy,
+        instrument=book.instrument,
+        side=trade.side,
+        qty=trade.entry_qty,
+        entry_at=trade.entry_at,
+        exit_at=fill.at,
+        entry_px=Price(int(trade.entry_value) // units),
+        exit_px=Price(int(trade.exit_value) // units),
+        gross=gross,
+        charges=trade.charges,
+        risk=trade.risk,
+        mfe=trade.mfe,
+        mae=trade.mae,
+        exit_reason=trade.leaving,
+        slippage=trade.slippage,
+        product=book.product,
+    )

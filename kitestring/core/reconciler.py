@@ -1,0 +1,43 @@
+"""Compares the broker's own books with ours and names every difference.
+
+It never mends one by inventing a fill: a difference is shown, entries stop, and the next agreeing
+snapshot (or a person) ends it. Quantities must agree exactly; foreign orders and positions in the
+same account are not ours and are left alone.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from kitestring.core.order_manager import OrderManager
+from kitestring.core.portfolio import Portfolio
+from kitestring.domain.events import BrokerSnapshot
+
+
+def differences(
+    snapshot: BrokerSnapshot, orders: OrderManager, portfolio: Portfolio
+) -> list[tuple[str, str, str]]:
+    """``(what, ours, theirs)`` for every order and owned position that does not agree."""
+    found: list[tuple[str, str, str]] = []
+    rows = {row.cl_ord_id: row for row in snapshot.orders}
+    for order in orders.all_working():
+        row = rows.get(order.cl_ord_id)
+        if row is None:
+            found.append((f"order {order.cl_ord_id}", order.status.value, "not in the order book"))
+        elif row.cum_qty != order.cum_qty:
+            found.append(
+                (
+                    f"order {order.cl_ord_id}",
+                    f"{order.cum_qty} filled",
+                    f"{row.cum_qty} filled",
+                )
+            )
+    ours: dict[str, int] = defaultdict(int)
+    for book in portfolio.books.values():
+        ours[f"{book.instrument}/{book.product}"] += book.net_qty
+    for key, net_qty in ours.items():
+        theirs = snapshot.net_qty.get(key, 0)
+        # In a shared account the broker's net may hold more than ours, never less of ours.
+        if abs(theirs) < abs(net_qty) or theirs * net_qty < 0:
+            found.append((f"position {key}", str(net_qty), str(theirs)))
+    return found

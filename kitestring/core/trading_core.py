@@ -1,0 +1,844 @@
+"""The centre of the house: one event in, the orders it calls for out.
+
+``step(inbox, event) -> commands`` is synchronous and owns all state. It reads no clock, touches no
+disk and no network and draws no chance: the same events give the same commands, bit for bit. What
+happened is left in ``facts`` (for the journal) and what changed in ``dirty`` (the cells from which
+a restart restores the day without deciding anything again).
+
+One tick: frame → market data → marks and targets of open positions → risk's watch.
+One bar: timer → closed bars → strategies → signal → risk → order.
+One report: order's life → fill → book → exits settle → cells.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, assert_never
+
+import msgspec
+
+from kitestring.core.cells import Dirty
+from kitestring.core.exits import Exits, Want
+from kitestring.core.instrument_view import InstrumentView
+from kitestring.core.market_data_engine import MarketDataEngine
+from kitestring.core.order_manager import OrderManager
+from kitestring.core.order_rules import judge, slices
+from kitestring.core.portfolio import Portfolio
+from kitestring.core.reconciler import differences
+from kitestring.core.risk_engine import EntryRequest, RiskEngine, Standing, Usage
+from kitestring.core.settings import DaySettings, StrategySettings
+from kitestring.core.strategy import StrategyDefinition
+from kitestring.core.strategy_engine import StrategyEngine
+from kitestring.domain.bars import Bar, BarFrame
+from kitestring.domain.charges import ChargeBook
+from kitestring.domain.events import (
+    BrokerSnapshot,
+    Discrepancy,
+    Event,
+    Fact,
+    Gap,
+    HistoryLoaded,
+    Note,
+    OperatorCommand,
+    OperatorWord,
+    Reports,
+    SessionEnded,
+    StrategyOff,
+    StrategyReady,
+    TimerFired,
+)
+from kitestring.domain.ids import ClOrdIds, InstrumentId, StrategyId
+from kitestring.domain.instants import NEVER, SECOND, Instant, ist_clock
+from kitestring.domain.instruments import Instrument, Segment
+from kitestring.domain.money import Money, Price
+from kitestring.domain.orders import (
+    ExecutionReport,
+    ExitReason,
+    Order,
+    OrderIntent,
+    OrdStatus,
+    Product,
+    Purpose,
+    Side,
+)
+from kitestring.domain.ports import MarginModel
+from kitestring.domain.positions import Book
+from kitestring.domain.sessions import PhaseKind, Session
+from kitestring.domain.signals import Action, Signal
+from kitestring.domain.ticks import TickFrame
+from kitestring.domain.verdicts import (
+    Approved,
+    Blocked,
+    CancelOrder,
+    Command,
+    HaltPolicy,
+    HaltSession,
+    ModifyOrder,
+    PlaceOrder,
+    Reduced,
+)
+
+CELL: Final = "core/state"
+WATCH_EVERY: Final = SECOND
+"""How often open positions are weighed against the loss limits, in market time."""
+FACTS_MAX: Final = 512
+"""Bars wait for the next commit; this many of them make one of their own."""
+REENTRY_WITHIN: Final = 60 * SECOND
+"""A reversal that had to wait for flat is dropped when its signal is older than this."""
+
+MARGIN_ROOM_BP: Final = 200
+"""A MARKET order is counted at its protection price, up to 2 % away for the cheapest shares."""
+
+_RESTING: Final = (OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED)
+_NOTHING: Final[tuple[Command, ...]] = ()
+
+
+class CoreState(msgspec.Struct, kw_only=True, array_like=True):
+    """What the core itself must remember across a restart."""
+
+    now: Instant = 0
+    issued: int = 0
+    untrusted: str = ""
+    """Why entries stop until it is explained; empty when nothing is."""
+    squared_off: list[str] = msgspec.field(default_factory=list)
+    ended: bool = False
+
+
+class TradingCore:
+    """All state of a trading day and the one way it changes."""
+
+    def __init__(
+        self,
+        settings: DaySettings,
+        *,
+        instruments: Sequence[Instrument],
+        sessions: Mapping[Segment, Session],
+        definitions: Mapping[str, StrategyDefinition],
+        charge_book: ChargeBook,
+        margins: MarginModel,
+        previous_close: Mapping[InstrumentId, Price],
+    ) -> None:
+        self.settings = settings
+        self._margins = margins
+        self.facts: list[Fact] = []
+        self.dirty: Dirty = {}
+        self.must_commit = False
+        self.next_due_at: Instant = NEVER
+        self.state = CoreState(now=min(session.open_at for session in sessions.values()))
+
+        self.instruments = {instrument.id: instrument for instrument in instruments}
+        self.sessions = sessions
+        self._strategies_by_name = {row.name: row for row in settings.strategies}
+        risk = settings.risk
+        self.strategies = StrategyEngine(
+            settings.strategies, definitions, self.instruments, sessions, self.dirty
+        )
+        self.market = MarketDataEngine(
+            instruments,
+            sessions,
+            timeframes=self.strategies.timeframes(),
+            bar_grace=settings.bar_grace_ms * 1000,
+            price_jump_pct_max=risk.price_jump_pct_max,
+            stale_after=int(risk.stale_after_s * SECOND),
+            previous_close=previous_close,
+        )
+        self.orders = OrderManager(self.dirty)
+        self.portfolio = Portfolio(self.instruments, charge_book, self.dirty)
+        self.exits = Exits(self.orders, self.instruments)
+        self.risk = RiskEngine(risk, settings.capital, settings.date, self.dirty)
+        self._ids = ClOrdIds(settings.run_key, settings.date)
+        self._commands: list[Command] = []
+        self._positions: dict[StrategyId, int] = {}
+        self._wakes: list[Instant] = []
+        self._next_watch: Instant = 0
+        self._stale_after = int(risk.stale_after_s * SECOND)
+        self._watched = Standing(
+            at=0,
+            opening_equity=settings.capital,
+            equity=settings.capital,
+            peak_equity=settings.capital,
+            day_pnl=Money(0),
+        )
+        for row in settings.strategies:
+            self.risk.admit(row)
+            self.portfolio.open(row.name, row.instrument, row.product)
+            self._positions[row.name] = 0
+        for session in sessions.values():
+            self._wake(session.square_off_at)
+        self._views = self.market.views
+        self._by_type: dict[type, Callable[..., None]] = {
+            TickFrame: self._on_ticks,
+            BarFrame: self._on_bars,
+            TimerFired: self._on_timer,
+            Reports: self._on_reports,
+            HistoryLoaded: self._on_history,
+            OperatorCommand: self._on_operator,
+            Gap: self._on_gap,
+            BrokerSnapshot: self._on_snapshot,
+            SessionEnded: self._on_end,
+        }
+        self._schedule()
+
+    # ── the one way in ──────────────────────────────────────────────────────────────────────────
+
+    def step(self, event: Event) -> Sequence[Command]:
+        """Take one event; return the commands it calls for, to be journalled and then carried out."""
+        self._by_type[type(event)](event)
+        if not self._commands:
+            return _NOTHING
+        commands = self._commands
+        self._commands = []
+        self.must_commit = True
+        return commands
+
+    def take(self) -> tuple[tuple[Fact, ...], Dirty]:
+        """What the journal has to keep since the last time; called once per commit."""
+        self.portfolio.touch_open()
+        self.state.issued = self._ids.issued
+        self.dirty[CELL] = self.state
+        facts, cells = tuple(self.facts), dict(self.dirty)
+        self.facts.clear()
+        self.dirty.clear()
+        self.must_commit = False
+        return facts, cells
+
+    def observe(self, event: TickFrame | BarFrame | TimerFired | Gap) -> None:
+        """Rebuild market data and indicators from the tape after a restart; decides nothing."""
+        if isinstance(event, TickFrame):
+            self.market.accept_frame(event)
+        elif isinstance(event, BarFrame):
+            self.strategies.warm(self.market.accept_bar_frame(event))
+        elif isinstance(event, TimerFired):
+            if event.due_at >= self.market.next_due_at:
+                self.strategies.warm(self.market.close_due(event.due_at))
+        else:
+            self.market.gap(event)
+
+    def restore(self, cells: Mapping[str, bytes]) -> None:
+        """Take up the state of a recovered journal, after ``observe`` has rebuilt the market."""
+        raw = cells.get(CELL)
+        if raw is not None:
+            self.state = msgspec.msgpack.decode(raw, type=CoreState)
+            self._ids = ClOrdIds(self.settings.run_key, self.settings.date, self.state.issued)
+        self.orders.restore(cells)
+        self.portfolio.restore(cells)
+        self.risk.restore(cells)
+        self.strategies.restore(cells)
+        for name, book in self.portfolio.books.items():
+            self._positions[name] = book.net_qty
+            if book.trade is not None and book.trade.exit_at is not None:
+                self._wake(book.trade.exit_at)
+        # Whatever was on its way when the house went down is looked at again at once.
+        if self.portfolio.open_by_instrument or any(True for _ in self.orders.all_working()):
+            self._wake(self.state.now)
+        self._schedule()
+
+    @property
+    def equity(self) -> Money:
+        """Opening capital and everything earned, lost and paid since, at the last marks."""
+        portfolio = self.portfolio
+        return (
+            self.settings.capital + portfolio.realised + self.unrealised() - portfolio.charges_money
+        )
+
+    # ── market data ─────────────────────────────────────────────────────────────────────────────
+
+    def _on_ticks(self, frame: TickFrame) -> None:
+        self.state.now = max(self.state.now, frame.received_at)
+        believed = self.market.accept_frame(frame)
+        held = self.portfolio.open_by_instrument
+        if not held:
+            return
+        for view in believed:
+            if view.instrument.id in held:
+                self._mark(view.instrument.id, view.last_px)
+        if frame.received_at >= self._next_watch:
+            self._watch(frame.received_at)
+
+    def _on_bars(self, frame: BarFrame) -> None:
+        self.state.now = max(self.state.now, frame.received_at)
+        closed = self.market.accept_bar_frame(frame)
+        held = self.portfolio.open_by_instrument
+        if held:
+            for bar in frame.bars:
+                if bar.instrument in held:
+                    self._mark_bar(bar)
+        if closed:
+            self._on_closed(closed, frame.received_at)
+        if held:
+            self._watch(frame.received_at)
+        self._schedule()
+
+    def _mark(self, instrument: InstrumentId, px: Price) -> None:
+        """A new price for positions held: best and worst so far, and targets."""
+        for book in self.portfolio.open_by_instrument.get(instrument, ()):
+            trade = book.trade
+            assert trade is not None
+            pnl = px * (book.net_qty * book.multiplier) - book.open_cost
+            if pnl > trade.mfe:
+                trade.mfe = pnl
+            elif pnl < trade.mae:
+                trade.mae = pnl
+            target = trade.target_px
+            if (
+                target is not None
+                and trade.leaving is None
+                and (px >= target if book.net_qty > 0 else px <= target)
+            ):
+                trade.leaving = ExitReason.TARGET
+                self._settle(book)
+
+    def _mark_bar(self, bar: Bar) -> None:
+        """A recorded bar for positions held; the broker has matched it before, stops first."""
+        for book in self.portfolio.open_by_instrument[bar.instrument]:
+            trade = book.trade
+            assert trade is not None
+            units = book.net_qty * book.multiplier
+            best, worst = (bar.high, bar.low) if units > 0 else (bar.low, bar.high)
+            pnl = best * units - book.open_cost
+            trade.mfe = max(trade.mfe, pnl)
+            pnl = worst * units - book.open_cost
+            trade.mae = min(trade.mae, pnl)
+            target = trade.target_px
+            if (
+                target is not None
+                and trade.leaving is None
+                and (best >= target if units > 0 else best <= target)
+            ):
+                trade.leaving = ExitReason.TARGET
+                self._settle(book)
+
+    def _on_gap(self, gap: Gap) -> None:
+        self.market.gap(gap)
+        self.facts.append(gap)
+        self.must_commit = True
+
+    def _on_history(self, event: HistoryLoaded) -> None:
+        self.market.load_history(event)
+        self.strategies.warm(event.bars)
+        self.facts.append(event)
+        self.must_commit = True
+
+    # ── time ────────────────────────────────────────────────────────────────────────────────────
+
+    def _on_timer(self, timer: TimerFired) -> None:
+        at = timer.due_at
+        self.state.now = max(self.state.now, at)
+        wakes = self._wakes
+        while wakes and wakes[0] <= at:
+            heapq.heappop(wakes)
+        if at >= self.market.next_due_at:
+            faults = self.market.staleness(at)
+            if faults:
+                self.facts.extend(faults)
+                self.must_commit = True
+            closed = self.market.close_due(at)
+            if closed:
+                self._on_closed(closed, at)
+        self._square_off(at)
+        for book in self._busy_books():
+            trade = book.trade
+            if (
+                trade is not None
+                and trade.leaving is None
+                and trade.exit_at is not None
+                and at >= trade.exit_at
+            ):
+                trade.leaving = ExitReason.TIME
+            self._settle(book)
+        if self.portfolio.open_by_instrument:
+            self._watch(at)
+        self._schedule()
+
+    def _on_closed(self, bars: Sequence[Bar], at: Instant) -> None:
+        """Bars have closed: trail stops, let strategies decide, act on what they say."""
+        self.facts.extend(bars)
+        if len(self.facts) > FACTS_MAX:
+            self.must_commit = True
+        if self.portfolio.open_by_instrument:
+            self._trail(bars)
+        for said in self.strategies.decide(bars, at, self._positions, self._reference):
+            self.facts.append(said)
+            self.must_commit = True
+            if isinstance(said, Signal):
+                self._signal(said)
+            elif isinstance(said, StrategyOff):
+                self._leave(self.portfolio.books[said.strategy], ExitReason.STRATEGY_OFF)
+            else:
+                assert isinstance(said, StrategyReady)
+
+    def _trail(self, bars: Sequence[Bar]) -> None:
+        for row in self.settings.strategies:
+            book = self.portfolio.books[row.name]
+            if book.trade is None or book.trade.trail_by is None:
+                continue
+            if any(bar.instrument == row.source and bar.minutes == row.minutes for bar in bars):
+                close = self._views[row.instrument].last_px
+                if self.exits.trail(book, close):
+                    self._settle(book)
+
+    def _square_off(self, at: Instant) -> None:
+        for segment, session in self.sessions.items():
+            if at < session.square_off_at or segment.value in self.state.squared_off:
+                continue
+            self.state.squared_off.append(segment.value)
+            left = 0
+            for book in self._busy_books():
+                if (
+                    self.instruments[book.instrument].segment is segment
+                    and book.product is Product.MIS
+                ):
+                    left += 1
+                    self._leave(book, ExitReason.SQUARE_OFF)
+            if left:
+                self._note("square-off", f"Squaring off {left} intraday book(s) of {segment}.")
+
+    def _on_end(self, event: SessionEnded) -> None:
+        self.state.now = max(self.state.now, event.at)
+        self.state.ended = True
+        self.facts.append(event)
+        self.must_commit = True
+
+    # ── what strategies say ─────────────────────────────────────────────────────────────────────
+
+    def _signal(self, signal: Signal) -> None:
+        book = self.portfolio.books[signal.strategy]
+        action = signal.action
+        if action is Action.EXIT:
+            self._leave(book, ExitReason.SIGNAL)
+            return
+        side = Side.BUY if action is Action.BUY else Side.SELL
+        owned = book.net_qty * side.sign
+        if owned > 0:
+            self._blocked(signal, side, "ALREADY_IN", "The position already stands that way.")
+            return
+        if owned == 0:
+            self._enter(signal, book, side, closes_qty=0)
+            return
+        trade = book.trade
+        assert trade is not None
+        exits_working = any(order.is_exit for order in self.orders.working(book.strategy))
+        if (
+            trade.leaving is None
+            and not exits_working
+            and self._enter(signal, book, side, closes_qty=-owned)
+        ):
+            return
+        # A stop rests at the broker, or risk refuses the new side: get out first, then look again.
+        trade.next_signal = signal
+        self._leave(book, ExitReason.REVERSAL)
+
+    def _enter(self, signal: Signal, book: Book, side: Side, *, closes_qty: int) -> bool:
+        """Ask risk for a new position; ``True`` if an order went out."""
+        settings = self._strategies_by_name[signal.strategy]
+        view = self._views[book.instrument]
+        at = self.state.now
+        request = EntryRequest(
+            signal=signal,
+            settings=settings,
+            instrument=view.instrument,
+            side=side,
+            decision_px=view.last_px,
+            reference_at=view.last_at,
+            stop_px=signal.stop_px,
+            closes_qty=closes_qty,
+            bid_px=view.bid_px,
+            ask_px=view.ask_px,
+        )
+        standing = self._standing(settings, at)
+        standing.margin_per_unit = self._margin_with_room(view, settings.product, side)
+        verdict = self.risk.check_entry(request, standing)
+        self.facts.append(verdict)
+        self.must_commit = True
+        match verdict:
+            case Approved():
+                approved = verdict
+            case Reduced():
+                approved = verdict.approved
+            case Blocked():
+                return False
+            case HaltSession():
+                self._halted(verdict)
+                return False
+            case _:
+                assert_never(verdict)
+        phase = self.sessions[view.instrument.segment].phase_at(at)
+        denial = judge(approved.intent, view.instrument, phase)
+        if denial is not None:
+            self._blocked(signal, side, denial.code, denial.sentence)
+            return False
+        self._send_entry(approved, signal, at)
+        return True
+
+    def _margin_with_room(self, view: InstrumentView, product: Product, side: Side) -> Money:
+        """Margin of one more unit, with room for the protection price it may be counted at."""
+        margin = self._margins.unit_margin(view.instrument, product, side, view.last_px)
+        return margin + margin * MARGIN_ROOM_BP // 10_000
+
+    def _send_entry(self, approved: Approved, signal: Signal, at: Instant) -> None:
+        intent = approved.intent
+        self.risk.entry_placed(intent, at)
+        instrument = self.instruments[intent.instrument]
+        parts = slices(intent.order_qty, instrument.freeze_qty, instrument.lot_size)
+        if len(parts) == 1:
+            self._place(approved, at, signal)
+        else:
+            closes = intent.closes_qty
+            for part in parts:
+                closing = min(part, closes)
+                closes -= closing
+                piece = msgspec.structs.replace(intent, order_qty=part, closes_qty=closing)
+                self._place(Approved(intent=piece, at=at), at, signal)
+
+    def _place(self, approved: Approved, at: Instant, plan: Signal | None) -> None:
+        command = PlaceOrder(cl_ord_id=self._ids(), approved=approved)
+        self.orders.placing(command, at, plan)
+        is_entry = approved.intent.purpose is Purpose.ENTRY
+        self.risk.order_sent(at, is_entry)
+        self.facts.append(command)
+        self._commands.append(command)
+
+    def _blocked(self, signal: Signal, side: Side, code: str, sentence: str) -> None:
+        self.facts.append(
+            Blocked(
+                strategy=signal.strategy,
+                instrument=signal.instrument,
+                side=side,
+                code=code,
+                sentence=sentence,
+                at=self.state.now,
+                signal_id=signal.signal_id,
+            )
+        )
+
+    # ── what the broker says ────────────────────────────────────────────────────────────────────
+
+    def _on_reports(self, event: Reports) -> None:
+        self.state.now = max(self.state.now, event.received_at)
+        self.facts.append(event)
+        self.must_commit = True
+        for report in event.reports:
+            self._report(report)
+        self._schedule()
+
+    def _report(self, report: ExecutionReport) -> None:
+        applied = self.orders.apply(report)
+        order = applied.order
+        if applied.surprise:
+            self._distrust("order", applied.surprise, report.cl_ord_id)
+        if order is None:
+            return
+        book = self.portfolio.books[order.strategy]
+        waiting = book.trade.next_signal if book.trade is not None else None
+        closed = None
+        if applied.fill is not None:
+            fill, closed = self.portfolio.book(order, applied.fill)
+            self._positions[order.strategy] = book.net_qty
+            self.facts.append(fill)
+            if closed is not None:
+                self.facts.append(closed)
+                self.risk.trade_closed(closed)
+            trade = book.trade
+            if trade is not None and trade.exit_at is not None:
+                self._wake(trade.exit_at)
+        if applied.finished and order.status is OrdStatus.REJECTED and order.is_exit:
+            sentence = self.exits.rejected(book, order, self.state.now)
+            if sentence:
+                self._note("exit refused", sentence)
+        self._late_leaving(book)
+        self._late_entry(order)
+        self._settle(book)
+        if closed is not None and waiting is not None and book.net_qty == 0:
+            self._reenter(waiting, book)
+
+    def _reenter(self, waiting: Signal, book: Book) -> None:
+        """The old side is out; the reversal that waited for it goes on if its signal is still fresh."""
+        side = Side.BUY if waiting.action is Action.BUY else Side.SELL
+        if self.state.now - waiting.at <= REENTRY_WITHIN:
+            self._enter(waiting, book, side, closes_qty=0)
+        else:
+            self._blocked(waiting, side, "SIGNAL_OLD", "Its signal is too old to reverse on.")
+
+    # ── exits, halts, trust ─────────────────────────────────────────────────────────────────────
+
+    def _leave(self, book: Book, reason: ExitReason) -> None:
+        trade = book.trade
+        if trade is not None and trade.leaving is None:
+            trade.leaving = reason
+        self._settle(book)
+
+    def _settle(self, book: Book) -> None:
+        view = self._views[book.instrument]
+        wants = self.exits.settle(book, view.bid_px, view.ask_px, view.last_px, self.state.now)
+        for want in wants:
+            self._want(want)
+        if self.exits.wake_at < NEVER:
+            self._wake(self.exits.wake_at)
+            self.exits.wake_at = NEVER
+            self._schedule()
+
+    def _want(self, want: Want) -> None:
+        match want:
+            case OrderIntent():
+                self._send_exit(want)
+            case ModifyOrder():
+                self.orders.modifying(want)
+                self.risk.order_sent(self.state.now, is_entry=False)
+                self.facts.append(want)
+                self._commands.append(want)
+            case CancelOrder():
+                self.orders.cancelling(want)
+                # Whether Kite counts cancels in its budgets is not published; we do.
+                self.risk.order_sent(self.state.now, is_entry=False)
+                self.facts.append(want)
+                self._commands.append(want)
+            case _:
+                assert_never(want)
+
+    def _send_exit(self, intent: OrderIntent) -> None:
+        """An exit goes out whatever our own rules think of it: they only say so beforehand."""
+        at = self.state.now
+        instrument = self.instruments[intent.instrument]
+        denial = judge(intent, instrument, self.sessions[instrument.segment].phase_at(at))
+        if denial is not None:
+            self._note("exit doubted", f"{intent.strategy}: {denial.sentence} Sent all the same.")
+        self._place(self.risk.approve_exit(intent, at), at, None)
+
+    def _watch(self, at: Instant) -> None:
+        """Weigh the day's result against the loss limits, at the marks of this moment."""
+        self._next_watch = at + WATCH_EVERY
+        unrealised = open_positions = 0
+        standing, views = self._watched, self._views
+        standing.marks_fresh = True
+        for instrument, books in self.portfolio.open_by_instrument.items():
+            view = views[instrument]
+            if at - view.last_at > self._stale_after:
+                standing.marks_fresh = False
+                standing.marks_why = (
+                    f"{view.instrument.symbol} last traded at {ist_clock(view.last_at)}"
+                )
+            px = int(view.last_px)
+            for book in books:
+                unrealised += px * book.net_qty * book.multiplier - int(book.open_cost)
+                open_positions += 1
+        portfolio = self.portfolio
+        day_pnl = portfolio.realised + Money(unrealised) - portfolio.charges_money
+        standing.at = at
+        standing.day_pnl = day_pnl
+        standing.equity = standing.opening_equity + day_pnl
+        standing.open_positions = open_positions
+        halt = self.risk.watch(standing)
+        if halt is not None:
+            self.facts.append(halt)
+            self._halted(halt)
+
+    def _halted(self, halt: HaltSession) -> None:
+        """Entries are over for today: withdraw those that work, then run the halt's policy."""
+        self.must_commit = True
+        for order in self.orders.entries_working():
+            if order.status in _RESTING:
+                self._want(CancelOrder(cl_ord_id=order.cl_ord_id, at=self.state.now, reason="halt"))
+        if halt.policy is HaltPolicy.FLATTEN:
+            for book in list(self.portfolio.books.values()):
+                if book.net_qty:
+                    self._leave(book, ExitReason.HALT)
+
+    def _late_entry(self, order: Order) -> None:
+        """An entry acknowledged after entries were over is withdrawn."""
+        segment = self.instruments[order.instrument].segment.value
+        over = self.risk.state.halted is not None or (
+            order.product is Product.MIS and segment in self.state.squared_off
+        )
+        if over and not order.is_exit and order.status in _RESTING:
+            self._want(
+                CancelOrder(cl_ord_id=order.cl_ord_id, at=self.state.now, reason="entries over")
+            )
+
+    def _late_leaving(self, book: Book) -> None:
+        """A position that appears after its time is over (halted, squared off) is closed again."""
+        trade = book.trade
+        if trade is None or trade.leaving is not None:
+            return
+        segment = self.instruments[book.instrument].segment.value
+        halted = self.risk.state.halted
+        if book.product is Product.MIS and segment in self.state.squared_off:
+            trade.leaving = ExitReason.SQUARE_OFF
+        elif halted is not None and halted.policy is HaltPolicy.FLATTEN:
+            trade.leaving = ExitReason.HALT
+
+    def _on_operator(self, command: OperatorCommand) -> None:
+        self.state.now = max(self.state.now, command.at)
+        self.facts.append(command)
+        self.must_commit = True
+        if command.word is OperatorWord.STOP:
+            return
+        flatten = command.word is OperatorWord.FLATTEN
+        policy = HaltPolicy.FLATTEN if flatten else HaltPolicy.KEEP_PROTECTED
+        sentence = f"The operator said {command.word}: {command.reason or 'no reason given'}."
+        halt = self.risk.halt("OPERATOR", sentence, policy, command.at)
+        if halt is not None:
+            self.facts.append(halt)
+            self._halted(halt)
+        elif flatten:
+            for book in list(self.portfolio.books.values()):
+                if book.net_qty:
+                    self._leave(book, ExitReason.OPERATOR)
+
+    def _on_snapshot(self, snapshot: BrokerSnapshot) -> None:
+        self.state.now = max(self.state.now, snapshot.at)
+        self.facts.append(snapshot)
+        self.must_commit = True
+        found = differences(snapshot, self.orders, self.portfolio)
+        if found:
+            for what, ours, theirs in found:
+                self.facts.append(Discrepancy(at=snapshot.at, what=what, ours=ours, theirs=theirs))
+            what, ours, theirs = found[0]
+            self.state.untrusted = f"{what}: we say {ours}, the broker says {theirs}"
+        elif self.state.untrusted:
+            self._note("explained", f"The broker's books agree again ({self.state.untrusted}).")
+            self.state.untrusted = ""
+
+    def _distrust(self, what: str, ours: str, theirs: str) -> None:
+        self.state.untrusted = f"{what}: {ours} ({theirs})"
+        self.facts.append(Discrepancy(at=self.state.now, what=what, ours=ours, theirs=theirs))
+
+    @property
+    def wants_snapshot(self) -> bool:
+        """A surprise is unexplained: the broker's books should be read."""
+        return bool(self.state.untrusted)
+
+    # ── what everything is measured against ─────────────────────────────────────────────────────
+
+    def unrealised(self) -> Money:
+        """Rupees on open positions at the last marks, before charges."""
+        total = Money(0)
+        for instrument, books in self.portfolio.open_by_instrument.items():
+            px = self._views[instrument].last_px
+            for book in books:
+                total = total + book.unrealised(px)
+        return total
+
+    def limits_used(self) -> list[Usage]:
+        """Every limit that is on, and how much of it is used now."""
+        return self.risk.used(self._standing(None, self.state.now))
+
+    def _reference(self, instrument: InstrumentId) -> Price:
+        return self._views[instrument].last_px
+
+    def _standing(self, settings: StrategySettings | None, at: Instant) -> Standing:
+        """The account as risk sees it now: positions, working and unanswered orders at their worst."""
+        gross = longs = shorts = unrealised = symbol_worst = symbol_pnl = 0
+        open_positions = working_orders = book_sign = blocked = 0
+        own_working = False
+        marks_why = ""
+        for name, book in self.portfolio.books.items():
+            working = self.orders.by_strategy.get(name)
+            if not book.net_qty and not working:
+                if settings is not None and book.instrument == settings.instrument:
+                    symbol_pnl += int(book.realised) - int(book.charges.total) // 1_000_000
+                continue
+            view = self._views[book.instrument]
+            px = int(view.last_px)
+            low = high = owned = book.net_qty
+            for order in working.values() if working else ():
+                working_orders += 1
+                if order.purpose is Purpose.ENTRY:
+                    if order.side is Side.BUY:
+                        high += order.leaves_qty
+                    else:
+                        low -= order.leaves_qty
+            worst = high if abs(high) >= abs(low) else low
+            notional = worst * px * book.multiplier
+            gross += abs(notional)
+            longs += high * px * book.multiplier
+            shorts += low * px * book.multiplier
+            if worst:
+                open_positions += 1
+                blocked += self._blocked_margin(view, book.product, low, high)
+            pnl = owned * px * book.multiplier - int(book.open_cost)
+            unrealised += pnl
+            if owned and at - view.last_at > self._stale_after:
+                marks_why = f"{view.instrument.symbol} last traded at {ist_clock(view.last_at)}"
+            if settings is not None and book.instrument == settings.instrument:
+                symbol_worst += abs(notional)
+                symbol_pnl += int(book.realised) + pnl - int(book.charges.total) // 1_000_000
+                if name == settings.name:
+                    own_working = high != owned or low != owned
+                elif book.product is settings.product and worst:
+                    book_sign = 1 if worst > 0 else -1
+        portfolio = self.portfolio
+        day_pnl = portfolio.realised + Money(unrealised) - portfolio.charges_money
+        closed_code, why = ("", "") if settings is None else self._entries_closed(settings, at)
+        equity = self.settings.capital + day_pnl
+        return Standing(
+            at=at,
+            entries_open=not closed_code,
+            entries_closed_why=why,
+            entries_closed_code=closed_code,
+            opening_equity=self.settings.capital,
+            equity=equity,
+            peak_equity=self.settings.capital,
+            day_pnl=day_pnl,
+            marks_fresh=not marks_why,
+            marks_why=marks_why,
+            open_positions=open_positions,
+            working_orders=working_orders,
+            gross=Money(gross),
+            net=Money(longs if abs(longs) >= abs(shorts) else shorts),
+            symbol_worst=Money(symbol_worst),
+            symbol_pnl=Money(symbol_pnl),
+            book_sign=book_sign,
+            own_working=own_working,
+            orders_untrusted=self.state.untrusted,
+            available_cash=self.settings.capital
+            + portfolio.realised
+            - portfolio.charges_money
+            - Money(blocked),
+        )
+
+    def _blocked_margin(self, view: InstrumentView, product: Product, low: int, high: int) -> int:
+        """What the broker ties up for a book at the larger of its two worst cases."""
+        unit_margin, px = self._margins.unit_margin, view.last_px
+        long = int(unit_margin(view.instrument, product, Side.BUY, px)) * max(high, 0)
+        short = int(unit_margin(view.instrument, product, Side.SELL, px)) * max(-low, 0)
+        return max(long, short)
+
+    def _entries_closed(self, settings: StrategySettings, at: Instant) -> tuple[str, str]:
+        """Why no new position may be taken now, as a code and in words; empty when one may."""
+        view = self._views[settings.instrument]
+        session = self.sessions[view.instrument.segment]
+        phase = session.phase_at(at)
+        if phase is not PhaseKind.CONTINUOUS:
+            return "SESSION_CLOSED", f"the market is {phase}"
+        if at >= session.entry_cutoff_at:
+            return "ENTRY_CUTOFF", f"no new positions after {ist_clock(session.entry_cutoff_at)}"
+        source = self._views[settings.source]
+        for watched in (view, source):
+            if watched.stale:
+                return "STALE_DATA", (
+                    f"{watched.instrument.symbol} has not traded since {ist_clock(watched.last_at)}"
+                )
+        return "", ""
+
+    # ── time's bookkeeping ──────────────────────────────────────────────────────────────────────
+
+    def _busy_books(self) -> list[Book]:
+        by_strategy = self.orders.by_strategy
+        return [
+            book
+            for name, book in self.portfolio.books.items()
+            if book.net_qty or by_strategy.get(name)
+        ]
+
+    def _wake(self, at: Instant) -> None:
+        if at not in self._wakes:
+            heapq.heappush(self._wakes, at)
+
+    def _schedule(self) -> None:
+        wake = self._wakes[0] if self._wakes else NEVER
+        self.next_due_at = min(self.market.next_due_at, wake)
+
+    def _note(self, kind: str, sentence: str) -> None:
+        self.facts.append(Note(at=self.state.now, kind=kind, sentence=sentence))
+        self.must_commit = True

@@ -1,0 +1,367 @@
+"""A day on paper: the same house as live, with a matcher in place of a brokerage.
+
+This file only wires. There is no order transport here at all: the broker is ``PaperBroker``, the
+exchange's own matcher in process, with a ledger of its own that survives us.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+
+import msgspec
+
+from kitestring import __version__
+from kitestring.broker.paper_broker import PaperBroker
+from kitestring.core.history import history_event
+from kitestring.core.settings import DaySettings
+from kitestring.core.strategy import StrategyDefinition
+from kitestring.core.trading_core import TradingCore
+from kitestring.domain.charges import ChargeBook
+from kitestring.domain.errors import HouseError
+from kitestring.domain.events import DaySealed, Gap, RunOpened
+from kitestring.domain.instruments import Segment
+from kitestring.domain.ports import Feed
+from kitestring.domain.sessions import Session
+from kitestring.domain.verdicts import HaltPolicy
+from kitestring.engine.clocks import AsFastAsPossible, Pace, TimesFaster, wall_now, wall_seconds
+from kitestring.engine.day_result import day_result
+from kitestring.engine.recovery import Story, read_story, restore, still_unanswered
+from kitestring.engine.scribe import Scribe
+from kitestring.engine.trading_day import TradingDay
+from kitestring.engine.watching import DayResult, DayStarted, Watcher
+from kitestring.exchange.fill_models import FillModel
+from kitestring.exchange.margin import StatedMargins
+from kitestring.store.atomic_file import write_atomically
+from kitestring.store.exchange_ledger import FileLedger
+from kitestring.store.instance_lock import InstanceLock
+from kitestring.store.journal import SqliteJournal
+from kitestring.store.paths import RunPaths, open_run
+from kitestring.store.tape import FileTape
+from kitestring.store.tape_reader import TapeReader
+
+_Handler = Callable[[int, FrameType | None], object] | int | signal.Handlers | None
+
+_SUMMARY = msgspec.json.Encoder(decimal_format="number")
+
+FAULTS_MAX = 2
+"""A second failure of the house itself on one day ends the day."""
+
+
+class PaperPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a paper day is made of, decided before it starts."""
+
+    settings: DaySettings
+    feed: Feed
+    sessions: Mapping[Segment, Session]
+    """The feed's sessions with our own cut-offs."""
+    notes: tuple[str, ...]
+    """Sentences for the report, besides the feed's own."""
+    definitions: Mapping[str, StrategyDefinition]
+    charge_book: ChargeBook
+    fill_model: FillModel
+    seed: int
+    speed: float | None
+    """Market seconds per second; ``None`` is as fast as possible."""
+    artifacts: Path
+    config_hash: str
+    fresh: bool = False
+
+
+class PaperEngine:
+    """Runs, or takes up again, one paper day."""
+
+    def __init__(self, plan: PaperPlan) -> None:
+        self._plan = plan
+        self._day: TradingDay | None = None
+
+    def stop(self) -> None:
+        """Ask the day to stop after the frame in hand; what was traded is kept, and resumable."""
+        if self._day is not None:
+            self._day.stopping = True
+
+    def run(self, watcher: Watcher) -> DayResult:
+        """Trade the day to its end (or to Ctrl-C) and say how it went."""
+        plan = self._plan
+        with ExitStack() as held:
+            held.enter_context(InstanceLock(plan.artifacts, started_at=wall_now(), name="paper"))
+            paths = open_run(
+                plan.artifacts,
+                mode="paper",
+                date=plan.settings.date,
+                run_key=plan.settings.run_key,
+                fresh=plan.fresh,
+            )
+            for attempt in range(1, FAULTS_MAX + 1):
+                try:
+                    return self._attempt(paths, watcher, attempt)
+                except HouseError:
+                    raise
+                # The day's loop is one of the two places that may catch everything: a bug of ours
+                # costs the day's entries, never its record and never the care for what is open.
+                except Exception as fault:
+                    if attempt == FAULTS_MAX:
+                        raise HouseError(
+                            f"The house failed twice today ({fault!r}); the day is ended. "
+                            f"Its record is whole: {paths.folder}",
+                            do="please report this with the folder; --fresh starts another run",
+                        ) from fault
+                    self._fault = "".join(traceback.format_exception_only(fault)).strip()
+            raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _attempt(self, paths: RunPaths, watcher: Watcher, attempt: int) -> DayResult:
+        plan, began = self._plan, wall_seconds()
+        manifest = plan.feed.manifest
+        with ExitStack() as held:
+            journal = SqliteJournal(paths.journal, run_key=plan.settings.run_key)
+            held.callback(journal.close)
+            story = read_story(journal)
+            core = TradingCore(
+                plan.settings,
+                instruments=manifest.instruments,
+                sessions=plan.sessions,
+                definitions=plan.definitions,
+                charge_book=plan.charge_book,
+                margins=StatedMargins(),
+                previous_close={
+                    instrument.id: manifest.previous_close[instrument.id]
+                    for instrument in manifest.instruments
+                    if instrument.id in manifest.previous_close
+                },
+            )
+            ledger = FileLedger(paths.exchange_ledger)
+            held.callback(ledger.close)
+            broker = PaperBroker(
+                instruments=core.instruments,
+                sessions=plan.sessions,
+                charges=plan.charge_book,
+                cash=plan.settings.capital,
+                fill_model=plan.fill_model,
+                seed=plan.seed,
+                ledger=ledger,
+            )
+            resumed = story.last is not None
+            scribe = Scribe(
+                paths,
+                watcher,
+                core,
+                commits=journal.commits,
+                frames_total=manifest.frames_hint,
+                resumed=resumed,
+            )
+            held.callback(scribe.close)
+            gap = None
+            if story.last is not None:
+                gap = self._recover(
+                    core, broker, journal=journal, ledger=ledger, paths=paths, story=story
+                )
+            scribe.catch_up()
+            tape = self._tape(paths, story)
+            held.callback(tape.close)
+            day = self._day = TradingDay(
+                core,
+                feed=plan.feed,
+                broker=broker,
+                journal=journal,
+                tape=tape,
+                pace=self._pace(),
+                follower=scribe,
+                inbox=story.last.inbox if story.last is not None else 0,
+                feed_position=story.last.feed_position if story.last is not None else 0,
+            )
+            if scribe.tally.sealed is not None:
+                result = day_result(core, manifest, scribe.tally, paths, plan)
+                result = msgspec.structs.replace(result, already_finished=True)
+                watcher.finished(result)
+                return result
+            watcher.started(self._started(paths, resumed_at=core.state.now if resumed else None))
+            if resumed:
+                for unanswered in still_unanswered(core, story):
+                    broker.carry_out(unanswered.command, unanswered.at)
+                day.note("resumed", f"Resumed after frame {day.feed_position}.")
+                if gap is not None:
+                    day.tell(gap)
+            else:
+                self._open(day)
+            if attempt > 1:
+                halt = core.risk.halt(
+                    "HOUSE_FAULT",
+                    f"The house failed and was rebuilt from its journal ({self._fault}); "
+                    "positions stay protected, no new ones are taken today.",
+                    HaltPolicy.KEEP_PROTECTED,
+                    core.state.now,
+                )
+                if halt is not None:
+                    day.record(halt)
+            with _settled_garbage(), _stopping_on_ctrl_c(self.stop):
+                asyncio.run(day.run())
+            if day.interrupted:
+                day.note("interrupted", "Stopped by the operator; the same command goes on.")
+            else:
+                self._seal(day, scribe)
+            scribe.write()
+            result = msgspec.structs.replace(
+                day_result(core, manifest, scribe.tally, paths, plan),
+                interrupted=day.interrupted,
+                resumed=resumed,
+                ticks=day.ticks,
+                wall_s=wall_seconds() - began,
+            )
+            write_atomically(
+                paths.summary,
+                msgspec.json.format(_SUMMARY.encode(result.summary())) + b"\n",
+            )
+            watcher.finished(result)
+            return result
+
+    def _recover(
+        self,
+        core: TradingCore,
+        broker: PaperBroker,
+        *,
+        journal: SqliteJournal,
+        ledger: FileLedger,
+        paths: RunPaths,
+        story: Story,
+    ) -> Gap | None:
+        """Restore house and exchange; what the tape lost to a power failure comes back as a gap."""
+        assert story.last is not None
+        reader = TapeReader(paths.tape)
+        whole = min(story.last.tape_offset, reader.end())
+        taped_to = restore(core, journal, story, reader.records(whole))
+        broker.recover(ledger.records, story.last.at, story.last.feed_position)
+        # The exchange saw every frame; seeing them again gives it back its quotes.
+        again = self._plan.feed.frames()
+        for position in range(1, story.last.feed_position + 1):
+            broker.observe(position, next(again))
+        if whole == story.last.tape_offset:
+            return None
+        return Gap(
+            start_at=taped_to,
+            end_at=story.last.at,
+            reason="the tape was not on disk when the power went",
+        )
+
+    def _tape(self, paths: RunPaths, story: Story) -> FileTape:
+        """The tape up to the last commit; what came after it comes again from the feed."""
+        if story.last is not None:
+            end = TapeReader(paths.tape).end()
+            if end < story.last.tape_offset:
+                # The power went before the tape was on disk: what is missing is a known gap.
+                return FileTape.reopen(paths.tape, end)
+            return FileTape.resume(paths.tape, story.last.tape_offset, story.last.tape_hash)
+        # Killed before its first commit: what the tape holds was never part of the day.
+        paths.tape.unlink(missing_ok=True)
+        return FileTape.begin(paths.tape, self._plan.feed.manifest)
+
+    def _open(self, day: TradingDay) -> None:
+        plan, manifest = self._plan, self._plan.feed.manifest
+        settings = plan.settings
+        day.core.facts.append(
+            RunOpened(
+                mode="paper",
+                date=str(settings.date),
+                feed=manifest.name,
+                seed=plan.seed,
+                run_key=settings.run_key,
+                config_hash=plan.config_hash,
+                strategy_hashes={
+                    name: definition.source_hash for name, definition in plan.definitions.items()
+                },
+                fill_model=plan.fill_model.name,
+                charges=plan.charge_book.name,
+                capital=int(settings.capital),
+                version=__version__,
+            )
+        )
+        for instrument, minutes, bars in day.core.strategies.history_needed():
+            loaded = plan.feed.history(instrument, minutes, bars)
+            if loaded:
+                # Not told one by one: the opening is one commit, so that it is whole or not there.
+                day.core.step(history_event(instrument, minutes, loaded, manifest.name))
+        day.note("opened", f"The day is open: {manifest.name}.")
+
+    def _seal(self, day: TradingDay, scribe: Scribe) -> None:
+        core = day.core
+        charges = core.portfolio.charges_money
+        tally = scribe.tally
+        day.record(
+            DaySealed(
+                at=core.state.now,
+                equity=int(core.equity),
+                realised=int(core.portfolio.realised),
+                charges=int(charges),
+                net=int(core.equity) - int(core.settings.capital),
+                orders=tally.orders,
+                fills=tally.fills,
+                trades=tally.trades,
+                carried={
+                    f"{book.strategy}|{book.instrument}|{book.product}": book.net_qty
+                    for book in core.portfolio.books.values()
+                    if book.net_qty
+                },
+            )
+        )
+
+    def _pace(self) -> Pace:
+        speed = self._plan.speed
+        return AsFastAsPossible() if speed is None else TimesFaster(speed)
+
+    def _started(self, paths: RunPaths, *, resumed_at: int | None) -> DayStarted:
+        plan, manifest = self._plan, self._plan.feed.manifest
+        return DayStarted(
+            date=manifest.date,
+            mode="paper",
+            run=paths.folder.name,
+            feed=manifest.name,
+            fill_model=plan.fill_model.sentence,
+            charges_name=plan.charge_book.name,
+            capital=plan.settings.capital,
+            strategies=tuple(row.name for row in plan.settings.strategies),
+            artifacts=str(plan.artifacts),
+            stand_ins=manifest.stand_ins,
+            notes=manifest.notes + plan.notes,
+            resumed_at=resumed_at,
+            speed=plan.speed,
+        )
+
+    _fault: str = ""
+
+
+@contextmanager
+def _settled_garbage() -> Iterator[None]:
+    """Put what start-up made out of the collector's sight: a full collection would stop the loop."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+@contextmanager
+def _stopping_on_ctrl_c(stop: Callable[[], None]) -> Iterator[None]:
+    """The first Ctrl-C (or SIGTERM) stops after the frame in hand; a second one stops at once."""
+    before: list[tuple[signal.Signals, _Handler]] = []
+
+    def asked(_number: int, _frame: FrameType | None) -> None:
+        stop()
+        for number, handler in before:
+            signal.signal(number, handler)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            before.append((number, signal.signal(number, asked)))
+        except ValueError:  # Not the main thread: whoever runs us there stops us another way.
+            break
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)

@@ -1,0 +1,227 @@
+"""One day, one loop: number it, put it on the tape, step, journal the commands, carry them out.
+
+The same loop drives paper, replay and live; what differs is plugged in. Three sources are merged by
+time: the feed's frames, the timers the core asked for, and the broker's reports. At equal instants
+reports come first, then ticks from before the instant, then the timer, then ticks after it.
+
+On tape and synthetic days time is the watermark: a timer fires when the feed has reached it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from kitestring.core.trading_core import TradingCore
+from kitestring.domain.bars import BarFrame
+from kitestring.domain.events import Event, Fact, Note, Reports, SessionEnded, TimerFired
+from kitestring.domain.instants import NEVER, SECOND, Instant
+from kitestring.domain.ports import Broker, Commit, Feed, Frame, Journal, Tape
+from kitestring.domain.ticks import TickFrame
+from kitestring.domain.verdicts import Command
+from kitestring.engine.clocks import Pace, wall_seconds
+
+YIELD_EVERY_S: Final = 0.02
+"""How long the loop may run before it lets other tasks (Ctrl-C, the screen) have a turn."""
+LOOK_EVERY: Final = 64
+"""Frames between two looks at the wall clock."""
+SNAPSHOT_EVERY: Final = SECOND
+"""While something is unexplained, how often the broker's books are read, in market time."""
+
+
+class Follower(Protocol):
+    """Whoever wants to hear what has become durable: projections, the screen."""
+
+    def committed(self, number: int, commit: Commit) -> None:
+        """A step is on disk."""
+        ...
+
+    def passing(self, at: Instant, frames: int) -> None:
+        """Market time goes on; called a few times a second of wall time."""
+        ...
+
+
+class TradingDay:
+    """Drives a core through one day of a feed. Owns the numbering; shares nothing else."""
+
+    def __init__(
+        self,
+        core: TradingCore,
+        *,
+        feed: Feed,
+        broker: Broker,
+        journal: Journal,
+        tape: Tape,
+        pace: Pace,
+        follower: Follower,
+        inbox: int = 0,
+        feed_position: int = 0,
+    ) -> None:
+        self.core = core
+        self.inbox = inbox
+        self.feed_position = feed_position
+        self.stopping = False
+        self.interrupted = False
+        self.ticks = 0
+        self._feed = feed
+        self._broker = broker
+        self._journal = journal
+        self._tape = tape
+        self._pace = pace
+        self._follower = follower
+        self._next_snapshot: Instant = 0
+        self._encode: Callable[[object], bytes] = msgspec.msgpack.Encoder().encode
+
+    async def run(self) -> None:
+        """Trade the rest of the feed; returns at its end, or early once ``stopping`` is set."""
+        pace, every_frame = self._pace, self._pace.every_frame
+        last_at = self.core.state.now
+        turn_ends = wall_seconds() + YIELD_EVERY_S
+        countdown = LOOK_EVERY
+        for frame in self._feed.frames(self.feed_position):
+            if every_frame:
+                await pace.until(frame.received_at)
+            last_at = frame.received_at
+            self.take_frame(frame)
+            countdown -= 1
+            if countdown == 0 or every_frame:
+                countdown = LOOK_EVERY
+                if wall_seconds() >= turn_ends:
+                    self._follower.passing(last_at, self.feed_position)
+                    await pace.until(last_at)
+                    turn_ends = wall_seconds() + YIELD_EVERY_S
+                if self.stopping:
+                    self.interrupted = True
+                    break
+        if not self.interrupted:
+            self._run_out()
+        self._follower.passing(self.core.state.now, self.feed_position)
+
+    def take_frame(self, frame: Frame) -> None:
+        """Everything due before this frame, then the frame itself."""
+        core, broker = self.core, self._broker
+        at = frame.received_at
+        if isinstance(frame, TickFrame):
+            ticks = frame.ticks
+            # A stamp from the future must not ring tomorrow's bells.
+            reached = min(ticks[0].event_at, at)
+            if core.next_due_at <= reached or broker.next_due_at <= at:
+                self._catch_up(reached, at)
+            if ticks[-1].event_at >= core.next_due_at:
+                frame = self._take_first_part(frame)
+            self.ticks += len(ticks)
+        else:
+            # A bar's frame arrives at its close: what is due by then is due before it.
+            first = frame.bars[0]
+            if core.next_due_at < first.close_at or broker.next_due_at <= first.open_at:
+                self._catch_up(first.close_at - 1, first.open_at)
+        self.feed_position += 1
+        broker.observe(self.feed_position, frame)
+        if broker.next_due_at <= at:
+            self._catch_up(-1, at)
+        self.inbox += 1
+        self._tape.append_frame(self.inbox, frame)
+        commands = core.step(frame)
+        if core.must_commit:
+            self._commit(commands)
+        if isinstance(frame, BarFrame) and core.next_due_at <= at:
+            self._catch_up(at, at)
+
+    def tell(self, event: Event) -> None:
+        """Step an event that is neither frame nor timer nor report (history, an operator, a gap)."""
+        self.inbox += 1
+        commands = self.core.step(event)
+        if self.core.must_commit:
+            self._commit(commands)
+
+    def record(self, fact: Fact) -> None:
+        """Put a fact of the house's own into the journal."""
+        self.core.facts.append(fact)
+        self._commit(())
+
+    def note(self, kind: str, sentence: str) -> None:
+        """Put a line of the day's story into the journal."""
+        self.record(Note(at=self.core.state.now, kind=kind, sentence=sentence))
+
+    def _take_first_part(self, frame: TickFrame) -> TickFrame:
+        """Split a frame that straddles a timer: ticks before it, the timer, ticks after it."""
+        due = self.core.next_due_at
+        before = tuple(tick for tick in frame.ticks if tick.event_at < due)
+        after = tuple(tick for tick in frame.ticks if tick.event_at >= due)
+        if not before or not after:
+            return frame
+        self.inbox += 1
+        first = TickFrame(frame.received_at, before)
+        self._broker.observe(self.feed_position, first)
+        self._tape.append_frame(self.inbox, first)
+        commands = self.core.step(first)
+        if self.core.must_commit:
+            self._commit(commands)
+        self._catch_up(min(after[0].event_at, frame.received_at), frame.received_at)
+        return TickFrame(frame.received_at, after)
+
+    def _catch_up(self, reached: Instant, at: Instant) -> None:
+        """Reports up to ``at`` and timers up to ``reached``, in the order of time."""
+        core, broker = self.core, self._broker
+        while True:
+            due, report_at = core.next_due_at, broker.next_due_at
+            if report_at <= at and (report_at <= due or due > reached):
+                self._take_reports(report_at)
+            elif due <= reached:
+                self._take_timer(due)
+            else:
+                return
+
+    def _take_reports(self, until: Instant) -> None:
+        told = self._broker.reports_until(until)
+        self.inbox += 1
+        reports = tuple(report for _, report in told)
+        commands = self.core.step(Reports(until, reports))
+        self._commit(commands)
+        if self.core.wants_snapshot and until >= self._next_snapshot:
+            self._next_snapshot = until + SNAPSHOT_EVERY
+            self.tell(self._broker.snapshot(until))
+
+    def _take_timer(self, due: Instant) -> None:
+        self.inbox += 1
+        self._tape.append_timer(self.inbox, due)
+        commands = self.core.step(TimerFired(due))
+        if self.core.must_commit:
+            self._commit(commands)
+
+    def _run_out(self) -> None:
+        """The feed is over: let the last bars close, the last orders answer, then end the session."""
+        core = self.core
+        end = max(session.close_at for session in core.sessions.values()) + 2 * SECOND
+        end = max(end, core.state.now)
+        while min(core.next_due_at, self._broker.next_due_at) <= end:
+            self._catch_up(
+                min(core.next_due_at, end), min(core.next_due_at, self._broker.next_due_at, end)
+            )
+        if not core.state.ended:
+            self.tell(SessionEnded(min(end, NEVER)))
+
+    def _commit(self, commands: Sequence[Command]) -> None:
+        """Make a step durable, and only then let its commands out of the house."""
+        core = self.core
+        facts, cells = core.take()
+        encode = self._encode
+        offset, digest = self._tape.mark()
+        commit = Commit(
+            inbox=self.inbox,
+            at=core.state.now,
+            feed_position=self.feed_position,
+            tape_offset=offset,
+            tape_hash=digest,
+            facts=facts,
+            cells={
+                key: None if cell is None else msgspec.Raw(encode(cell))
+                for key, cell in cells.items()
+            },
+        )
+        number = self._journal.commit(commit)
+        for command in commands:
+            self._broker.carry_out(command, core.state.now)
+        self._follower.committed(number, commit)
