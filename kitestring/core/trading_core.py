@@ -245,19 +245,24 @@ class TradingCore:
     # ── market data ─────────────────────────────────────────────────────────────────────────────
 
     def _on_ticks(self, frame: TickFrame) -> None:
-        self.state.now = max(self.state.now, frame.received_at)
+        at, state = frame.received_at, self.state
+        if at > state.now:  # noqa: PLR1730 - max() would cost a call per frame
+            state.now = at
         believed = self.market.accept_frame(frame)
         held = self.portfolio.open_by_instrument
         if not held:
             return
         for view in believed:
-            if view.instrument.id in held:
-                self._mark(view.instrument.id, view.last_px)
-        if frame.received_at >= self._next_watch:
-            self._watch(frame.received_at)
+            instrument = view.instrument.id
+            if instrument in held:
+                self._mark(instrument, view.last_px)
+        if at >= self._next_watch:
+            self._watch(at)
 
     def _on_bars(self, frame: BarFrame) -> None:
-        self.state.now = max(self.state.now, frame.received_at)
+        at, state = frame.received_at, self.state
+        if at > state.now:  # noqa: PLR1730 - max() would cost a call per bar
+            state.now = at
         closed = self.market.accept_bar_frame(frame)
         held = self.portfolio.open_by_instrument
         if held:
@@ -265,9 +270,9 @@ class TradingCore:
                 if bar.instrument in held:
                     self._mark_bar(bar)
         if closed:
-            self._on_closed(closed, frame.received_at)
+            self._on_closed(closed, at)
         if held:
-            self._watch(frame.received_at)
+            self._watch(at)
         self._schedule()
 
     def _mark(self, instrument: InstrumentId, px: Price) -> None:
@@ -297,9 +302,11 @@ class TradingCore:
             units = book.net_qty * book.multiplier
             best, worst = (bar.high, bar.low) if units > 0 else (bar.low, bar.high)
             pnl = best * units - book.open_cost
-            trade.mfe = max(trade.mfe, pnl)
+            if pnl > trade.mfe:  # noqa: PLR1730 - max() would cost a call per bar
+                trade.mfe = pnl
             pnl = worst * units - book.open_cost
-            trade.mae = min(trade.mae, pnl)
+            if pnl < trade.mae:  # noqa: PLR1730 - as above
+                trade.mae = pnl
             target = trade.target_px
             if (
                 target is not None
@@ -836,8 +843,8 @@ class TradingCore:
             heapq.heappush(self._wakes, at)
 
     def _schedule(self) -> None:
-        wake = self._wakes[0] if self._wakes else NEVER
-        self.next_due_at = min(self.market.next_due_at, wake)
+        due_at, wakes = self.market.next_due_at, self._wakes
+        self.next_due_at = wakes[0] if wakes and wakes[0] < due_at else due_at
 
     def _note(self, kind: str, sentence: str) -> None:
         self.facts.append(Note(at=self.state.now, kind=kind, sentence=sentence))

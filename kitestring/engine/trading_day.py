@@ -103,7 +103,7 @@ class TradingDay:
         """Everything due before this frame, then the frame itself."""
         core, broker = self.core, self._broker
         at = frame.received_at
-        if isinstance(frame, TickFrame):
+        if type(frame) is TickFrame:
             ticks = frame.ticks
             # A stamp from the future must not ring tomorrow's bells.
             reached = min(ticks[0].event_at, at)
@@ -112,21 +112,24 @@ class TradingDay:
             if ticks[-1].event_at >= core.next_due_at:
                 frame = self._take_first_part(frame)
             self.ticks += len(ticks)
+            of_bars = False
         else:
+            assert type(frame) is BarFrame
+            of_bars = True
             # A bar's frame arrives at its close: what is due by then is due before it.
             first = frame.bars[0]
             if core.next_due_at < first.close_at or broker.next_due_at <= first.open_at:
                 self._catch_up(first.close_at - 1, first.open_at)
-        self.feed_position += 1
-        broker.observe(self.feed_position, frame)
+        self.feed_position = position = self.feed_position + 1
+        broker.observe(position, frame)
         if broker.next_due_at <= at:
             self._catch_up(-1, at)
-        self.inbox += 1
-        self._tape.append_frame(self.inbox, frame)
+        self.inbox = inbox = self.inbox + 1
+        self._tape.append_frame(inbox, frame)
         commands = core.step(frame)
         if core.must_commit:
             self._commit(commands)
-        if isinstance(frame, BarFrame) and core.next_due_at <= at:
+        if of_bars and core.next_due_at <= at:
             self._catch_up(at, at)
 
     def tell(self, event: Event) -> None:
