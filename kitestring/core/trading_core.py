@@ -87,6 +87,8 @@ FACTS_MAX: Final = 512
 REENTRY_WITHIN: Final = 60 * SECOND
 """A reversal that had to wait for flat is dropped when its signal is older than this."""
 
+ENTRY_PATIENCE: Final = 30 * SECOND
+"""How long the remainder of a protected market entry may rest before it is withdrawn."""
 MARGIN_ROOM_BP: Final = 200
 """A MARKET order is counted at its protection price, up to 2 % away for the cheapest shares."""
 
@@ -345,6 +347,7 @@ class TradingCore:
                 self._on_closed(closed, at)
         self._square_off(at)
         for book in self._busy_books():
+            self._give_up_entries(book, at)
             trade = book.trade
             if (
                 trade is not None
@@ -404,6 +407,13 @@ class TradingCore:
     def _on_end(self, event: SessionEnded) -> None:
         self.state.now = max(self.state.now, event.at)
         self.state.ended = True
+        for book in self.portfolio.books.values():
+            if book.net_qty and book.product is Product.MIS:
+                self._note(
+                    "not flat",
+                    f"{book.strategy} still holds {book.net_qty} {book.instrument} intraday (MIS) "
+                    "after the close; a broker would square it off or carry it at your cost.",
+                )
         self.facts.append(event)
         self.must_commit = True
 
@@ -651,6 +661,16 @@ class TradingCore:
                 if book.net_qty:
                     self._leave(book, ExitReason.HALT)
 
+    def _give_up_entries(self, book: Book, at: Instant) -> None:
+        """An entry that still rests after ENTRY_PATIENCE is withdrawn: its signal is old by then."""
+        for order in list(self.orders.working(book.strategy)):
+            if order.is_exit or order.status not in _RESTING:
+                continue
+            if at - order.created_at >= ENTRY_PATIENCE:
+                self._want(CancelOrder(cl_ord_id=order.cl_ord_id, at=at, reason="entry went stale"))
+            else:
+                self._wake(order.created_at + ENTRY_PATIENCE)
+
     def _late_entry(self, order: Order) -> None:
         """An entry acknowledged after entries were over is withdrawn."""
         segment = self.instruments[order.instrument].segment.value
@@ -661,6 +681,8 @@ class TradingCore:
             self._want(
                 CancelOrder(cl_ord_id=order.cl_ord_id, at=self.state.now, reason="entries over")
             )
+        elif not order.is_exit and order.status in _RESTING:
+            self._wake(order.created_at + ENTRY_PATIENCE)
 
     def _late_leaving(self, book: Book) -> None:
         """A position that appears after its time is over (halted, squared off) is closed again."""
