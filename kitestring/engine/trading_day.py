@@ -206,10 +206,9 @@ class TradingDay:
         core = self.core
         end = max(session.close_at for session in core.sessions.values()) + 2 * SECOND
         end = max(end, core.state.now)
-        while min(core.next_due_at, self._broker.next_due_at) <= end:
-            self._catch_up(
-                min(core.next_due_at, end), min(core.next_due_at, self._broker.next_due_at, end)
-            )
+        # One instant at a time: an answer born on the way comes before a later timer.
+        while (at := min(core.next_due_at, self._broker.next_due_at)) <= end:
+            self._catch_up(at, at)
         if not core.state.ended:
             self.tell(SessionEnded(end))
 
