@@ -196,7 +196,9 @@ class House:
 
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
-ENVIRONMENT.pop("PYTHONHASHSEED", None)
+# Each start orders its sets differently, as it does on a user's machine; compiled code is kept.
+for _name in ("PYTHONHASHSEED", "PYTHONDONTWRITEBYTECODE"):
+    ENVIRONMENT.pop(_name, None)
 
 
 def facts(commits, kind):
