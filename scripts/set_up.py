@@ -193,14 +193,8 @@ def renew_locks() -> None:
     for name, more in (("dev", ["--extra", "dev"]), ("core", ["-c", str(lock_file("dev"))])):
         command = [python, "-m", "uv", "pip", "compile", "pyproject.toml", "-", *more]
         command += ["--universal", "--python-version", "3.11", "--generate-hashes"]
-        command += [
-            "--quiet",
-            "--no-header",
-            "--no-annotate",
-            "--only-binary",
-            ":all:",
-            "--upgrade",
-        ]
+        command += ["--no-header", "--no-annotate", "--quiet", "--upgrade"]
+        command += ["--only-binary", ":all:", "--fork-strategy", "fewest"]  # one pin per package
         answer = subprocess.run(  # noqa: S603 - uv, installed above
             command, input=BUILD_WITH, capture_output=True, text=True, check=True, cwd=ROOT
         )
@@ -237,7 +231,10 @@ def main() -> int:
         else:
             set_up(sys.argv[1])
     except SetUpFailed as failed:
-        print(f"{failed}\nThe set-up did not finish; its log is {LOG}.", file=sys.stderr)
+        print(
+            f"{failed}\nThe set-up did not finish (it needs the network once); log: {LOG}.",
+            file=sys.stderr,
+        )
         return 1
     return 0
 

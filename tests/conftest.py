@@ -6,7 +6,6 @@ import fnmatch
 import os
 import socket
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -104,16 +103,3 @@ def pytest_configure(config: pytest.Config) -> None:
     if strict and not hasattr(config, "workerinput"):  # xdist workers report to their controller
         rows = tomllib.loads(ALLOWED_SKIPS.read_text(encoding="utf-8")).get("skip", [])
         config.pluginmanager.register(StrictSkips(rows), "strict-skips")
-
-
-@pytest.fixture
-def house_root() -> Path:
-    """The clone."""
-    return Path(__file__).resolve().parent.parent
-
-
-@pytest.fixture
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty folder as the working directory."""
-    monkeypatch.chdir(tmp_path)
-    yield tmp_path

@@ -6,6 +6,8 @@ prints it, and where, is the console's.
 
 from __future__ import annotations
 
+import textwrap
+
 from kitestring.domain.charges import Charges
 from kitestring.domain.events import (
     DaySealed,
@@ -27,6 +29,7 @@ from kitestring.domain.positions import Fill, RoundTrip
 from kitestring.domain.verdicts import Blocked, HaltSession, Reduced
 from kitestring.engine.watching import DayResult, DaySnapshot, DayStarted
 
+_WIDTH = 100
 _RULE = "─" * 64
 _REFUSALS_SHOWN = 6
 
@@ -34,14 +37,16 @@ _REFUSALS_SHOWN = 6
 def start_lines(day: DayStarted) -> list[str]:
     """What is about to be traded, with every stand-in named."""
     pace = "as fast as it goes" if day.speed is None else f"at {day.speed:g}×"
-    terms = f"fills: {day.fill_model} · charges: {day.charges_name}"
     lines = [
         f"{day.date:%A %d %B %Y} · {day.mode} · {day.feed} · {pace}",
-        f"capital {show_rupees(day.capital)} · {terms} · {len(day.strategies)} strategies",
+        f"capital {show_rupees(day.capital)} · {len(day.strategies)} strategies · "
+        + day.charges_name,
+        *_wrapped("fills", day.fill_model, 6),
     ]
     if day.resumed_at is not None:
         lines.append(f"Going on at {ist_clock(day.resumed_at)}, where this run was interrupted.")
-    lines += [f"note: {text}" for text in (*day.stand_ins, *day.notes)]
+    for text in (*day.stand_ins, *day.notes):
+        lines += _wrapped("note", text, 6)
     return lines
 
 
@@ -160,9 +165,21 @@ def end_lines(result: DayResult) -> list[str]:
         _RULE,
         _headline(result),
         _RULE,
-        *(f"{label:<16}{text}".rstrip() for label, text in rows),
+        *(line for label, text in rows for line in _wrapped(label, text, 16)),
         *_after_words(result),
     ]
+
+
+def _wrapped(label: str, text: str, indent: int) -> list[str]:
+    """A label and its text, broken into lines of a terminal's width."""
+    return textwrap.wrap(
+        text,
+        _WIDTH,
+        initial_indent=f"{label:<{indent}}",
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _headline(result: DayResult) -> str:

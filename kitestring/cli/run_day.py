@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from kitestring import __version__
+from kitestring.domain.errors import ConfigError, HouseError
 
 if TYPE_CHECKING:
     from kitestring.cli.day_request import DayRequest
@@ -162,7 +163,6 @@ def run_day(
     """
     from kitestring.cli.config import DEFAULT_FILE, Engines, Mode, load_config  # noqa: PLC0415 - --help must be fast
     from kitestring.cli.day_request import DayRequest  # noqa: PLC0415 - as above
-    from kitestring.domain.errors import ConfigError  # noqa: PLC0415 - as above
 
     if mode == "live":
         raise ConfigError(_NO_LIVE)
@@ -267,13 +267,9 @@ def run_command(
         return end.code if isinstance(end.code, int) else 1
     except BrokenPipeError:
         return _reader_left()
-    except Exception as error:
-        from kitestring.domain.errors import HouseError  # noqa: PLC0415 - --help must be fast
-
-        if not isinstance(error, HouseError):
-            raise
-        click.echo(str(error), err=True)
-        return error.exit_code
+    except HouseError as failed:
+        click.echo(str(failed), err=True)
+        return failed.exit_code
     return answer if isinstance(answer, int) else 0
 
 

@@ -58,6 +58,8 @@ class IndicatorSpec(msgspec.Struct, frozen=True):
     lookback: int = 0
     minutes: int | None = None
     instrument: InstrumentId | None = None
+    optional: bool = False
+    """The strategy can decide without it: it reads NaN until its first value."""
 
     @property
     def settle(self) -> int:
@@ -67,6 +69,10 @@ class IndicatorSpec(msgspec.Struct, frozen=True):
     def on(self, instrument: InstrumentId) -> IndicatorSpec:
         """The same indicator read off another instrument's bars."""
         return msgspec.structs.replace(self, instrument=instrument)
+
+    def if_known(self) -> IndicatorSpec:
+        """The same indicator, not waited for: NaN until it has enough bars."""
+        return msgspec.structs.replace(self, optional=True)
 
 
 def _spec(

@@ -115,7 +115,7 @@ class StrategyEngine:
             minutes = settings.minutes if spec.minutes is None else spec.minutes
             feed = self._feed(name, spec.instrument or settings.source, minutes)
             feed.read(run.inputs, value_names(label, spec), spec)
-            if feed is main:
+            if feed is main and not spec.optional:
                 run.need = max(run.need, spec.lookback + 1 + further)
             if feed not in run.feeds:
                 run.feeds.append(feed)

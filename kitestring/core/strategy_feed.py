@@ -119,7 +119,9 @@ class BarFeed:
     def ready_for(self, inputs: Inputs) -> bool:
         """Whether everything ``inputs`` reads here has a value."""
         return all(
-            self._indicators[spec].ready for reader, _, spec in self._readers if reader is inputs
+            spec.optional or self._indicators[spec].ready
+            for reader, _, spec in self._readers
+            if reader is inputs
         )
 
     def let_go(self) -> None:

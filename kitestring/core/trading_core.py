@@ -20,6 +20,7 @@ import msgspec
 
 from kitestring.core.cells import Dirty
 from kitestring.core.exits import Exits, Want
+from kitestring.core.instrument_view import InstrumentView
 from kitestring.core.market_data_engine import MarketDataEngine
 from kitestring.core.order_manager import OrderManager
 from kitestring.core.order_rules import judge, slices
@@ -61,6 +62,7 @@ from kitestring.domain.orders import (
     Purpose,
     Side,
 )
+from kitestring.domain.ports import MarginModel
 from kitestring.domain.positions import Book
 from kitestring.domain.sessions import PhaseKind, Session
 from kitestring.domain.signals import Action, Signal
@@ -84,6 +86,11 @@ FACTS_MAX: Final = 512
 """Bars wait for the next commit; this many of them make one of their own."""
 REENTRY_WITHIN: Final = 60 * SECOND
 """A reversal that had to wait for flat is dropped when its signal is older than this."""
+
+ENTRY_PATIENCE: Final = 30 * SECOND
+"""How long the remainder of a protected market entry may rest before it is withdrawn."""
+MARGIN_ROOM_BP: Final = 200
+"""A MARKET order is counted at its protection price, up to 2 % away for the cheapest shares."""
 
 _RESTING: Final = (OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED)
 _NOTHING: Final[tuple[Command, ...]] = ()
@@ -111,14 +118,16 @@ class TradingCore:
         sessions: Mapping[Segment, Session],
         definitions: Mapping[str, StrategyDefinition],
         charge_book: ChargeBook,
+        margins: MarginModel,
         previous_close: Mapping[InstrumentId, Price],
     ) -> None:
         self.settings = settings
+        self._margins = margins
         self.facts: list[Fact] = []
         self.dirty: Dirty = {}
         self.must_commit = False
         self.next_due_at: Instant = NEVER
-        self.state = CoreState()
+        self.state = CoreState(now=min(session.open_at for session in sessions.values()))
 
         self.instruments = {instrument.id: instrument for instrument in instruments}
         self.sessions = sessions
@@ -238,19 +247,24 @@ class TradingCore:
     # ── market data ─────────────────────────────────────────────────────────────────────────────
 
     def _on_ticks(self, frame: TickFrame) -> None:
-        self.state.now = max(self.state.now, frame.received_at)
+        at, state = frame.received_at, self.state
+        if at > state.now:  # noqa: PLR1730 - max() would cost a call per frame
+            state.now = at
         believed = self.market.accept_frame(frame)
         held = self.portfolio.open_by_instrument
         if not held:
             return
         for view in believed:
-            if view.instrument.id in held:
-                self._mark(view.instrument.id, view.last_px)
-        if frame.received_at >= self._next_watch:
-            self._watch(frame.received_at)
+            instrument = view.instrument.id
+            if instrument in held:
+                self._mark(instrument, view.last_px)
+        if at >= self._next_watch:
+            self._watch(at)
 
     def _on_bars(self, frame: BarFrame) -> None:
-        self.state.now = max(self.state.now, frame.received_at)
+        at, state = frame.received_at, self.state
+        if at > state.now:  # noqa: PLR1730 - max() would cost a call per bar
+            state.now = at
         closed = self.market.accept_bar_frame(frame)
         held = self.portfolio.open_by_instrument
         if held:
@@ -258,9 +272,9 @@ class TradingCore:
                 if bar.instrument in held:
                     self._mark_bar(bar)
         if closed:
-            self._on_closed(closed, frame.received_at)
+            self._on_closed(closed, at)
         if held:
-            self._watch(frame.received_at)
+            self._watch(at)
         self._schedule()
 
     def _mark(self, instrument: InstrumentId, px: Price) -> None:
@@ -290,9 +304,11 @@ class TradingCore:
             units = book.net_qty * book.multiplier
             best, worst = (bar.high, bar.low) if units > 0 else (bar.low, bar.high)
             pnl = best * units - book.open_cost
-            trade.mfe = max(trade.mfe, pnl)
+            if pnl > trade.mfe:  # noqa: PLR1730 - max() would cost a call per bar
+                trade.mfe = pnl
             pnl = worst * units - book.open_cost
-            trade.mae = min(trade.mae, pnl)
+            if pnl < trade.mae:  # noqa: PLR1730 - as above
+                trade.mae = pnl
             target = trade.target_px
             if (
                 target is not None
@@ -331,6 +347,7 @@ class TradingCore:
                 self._on_closed(closed, at)
         self._square_off(at)
         for book in self._busy_books():
+            self._give_up_entries(book, at)
             trade = book.trade
             if (
                 trade is not None
@@ -390,6 +407,13 @@ class TradingCore:
     def _on_end(self, event: SessionEnded) -> None:
         self.state.now = max(self.state.now, event.at)
         self.state.ended = True
+        for book in self.portfolio.books.values():
+            if book.net_qty and book.product is Product.MIS:
+                self._note(
+                    "not flat",
+                    f"{book.strategy} still holds {book.net_qty} {book.instrument} intraday (MIS) "
+                    "after the close; a broker would square it off or carry it at your cost.",
+                )
         self.facts.append(event)
         self.must_commit = True
 
@@ -439,7 +463,9 @@ class TradingCore:
             bid_px=view.bid_px,
             ask_px=view.ask_px,
         )
-        verdict = self.risk.check_entry(request, self._standing(settings, at))
+        standing = self._standing(settings, at)
+        standing.margin_per_unit = self._margin_with_room(view, settings.product, side)
+        verdict = self.risk.check_entry(request, standing)
         self.facts.append(verdict)
         self.must_commit = True
         match verdict:
@@ -461,6 +487,11 @@ class TradingCore:
             return False
         self._send_entry(approved, signal, at)
         return True
+
+    def _margin_with_room(self, view: InstrumentView, product: Product, side: Side) -> Money:
+        """Margin of one more unit, with room for the protection price it may be counted at."""
+        margin = self._margins.unit_margin(view.instrument, product, side, view.last_px)
+        return margin + margin * MARGIN_ROOM_BP // 10_000
 
     def _send_entry(self, approved: Approved, signal: Signal, at: Instant) -> None:
         intent = approved.intent
@@ -630,6 +661,16 @@ class TradingCore:
                 if book.net_qty:
                     self._leave(book, ExitReason.HALT)
 
+    def _give_up_entries(self, book: Book, at: Instant) -> None:
+        """An entry that still rests after ENTRY_PATIENCE is withdrawn: its signal is old by then."""
+        for order in list(self.orders.working(book.strategy)):
+            if order.is_exit or order.status not in _RESTING:
+                continue
+            if at - order.created_at >= ENTRY_PATIENCE:
+                self._want(CancelOrder(cl_ord_id=order.cl_ord_id, at=at, reason="entry went stale"))
+            else:
+                self._wake(order.created_at + ENTRY_PATIENCE)
+
     def _late_entry(self, order: Order) -> None:
         """An entry acknowledged after entries were over is withdrawn."""
         segment = self.instruments[order.instrument].segment.value
@@ -640,6 +681,8 @@ class TradingCore:
             self._want(
                 CancelOrder(cl_ord_id=order.cl_ord_id, at=self.state.now, reason="entries over")
             )
+        elif not order.is_exit and order.status in _RESTING:
+            self._wake(order.created_at + ENTRY_PATIENCE)
 
     def _late_leaving(self, book: Book) -> None:
         """A position that appears after its time is over (halted, squared off) is closed again."""
@@ -715,7 +758,7 @@ class TradingCore:
     def _standing(self, settings: StrategySettings | None, at: Instant) -> Standing:
         """The account as risk sees it now: positions, working and unanswered orders at their worst."""
         gross = longs = shorts = unrealised = symbol_worst = symbol_pnl = 0
-        open_positions = working_orders = book_sign = 0
+        open_positions = working_orders = book_sign = blocked = 0
         own_working = False
         marks_why = ""
         for name, book in self.portfolio.books.items():
@@ -741,6 +784,7 @@ class TradingCore:
             shorts += low * px * book.multiplier
             if worst:
                 open_positions += 1
+                blocked += self._blocked_margin(view, book.product, low, high)
             pnl = owned * px * book.multiplier - int(book.open_cost)
             unrealised += pnl
             if owned and at - view.last_at > self._stale_after:
@@ -776,9 +820,18 @@ class TradingCore:
             book_sign=book_sign,
             own_working=own_working,
             orders_untrusted=self.state.untrusted,
-            available_cash=None,
-            margin_per_unit=None,
+            available_cash=self.settings.capital
+            + portfolio.realised
+            - portfolio.charges_money
+            - Money(blocked),
         )
+
+    def _blocked_margin(self, view: InstrumentView, product: Product, low: int, high: int) -> int:
+        """What the broker ties up for a book at the larger of its two worst cases."""
+        unit_margin, px = self._margins.unit_margin, view.last_px
+        long = int(unit_margin(view.instrument, product, Side.BUY, px)) * max(high, 0)
+        short = int(unit_margin(view.instrument, product, Side.SELL, px)) * max(-low, 0)
+        return max(long, short)
 
     def _entries_closed(self, settings: StrategySettings, at: Instant) -> tuple[str, str]:
         """Why no new position may be taken now, as a code and in words; empty when one may."""
@@ -812,8 +865,8 @@ class TradingCore:
             heapq.heappush(self._wakes, at)
 
     def _schedule(self) -> None:
-        wake = self._wakes[0] if self._wakes else NEVER
-        self.next_due_at = min(self.market.next_due_at, wake)
+        due_at, wakes = self.market.next_due_at, self._wakes
+        self.next_due_at = wakes[0] if wakes and wakes[0] < due_at else due_at
 
     def _note(self, kind: str, sentence: str) -> None:
         self.facts.append(Note(at=self.state.now, kind=kind, sentence=sentence))

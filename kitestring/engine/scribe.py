@@ -36,6 +36,7 @@ class Scribe:
         *,
         commits: Callable[[], Iterable[tuple[int, Commit]]],
         frames_total: int,
+        resumed: bool,
     ) -> None:
         self.tally = Tally()
         self.last_commit = 0
@@ -45,7 +46,9 @@ class Scribe:
         self._commits = commits
         self._frames_total = frames_total
         self._ledgers = Ledgers(paths.folder, commits=lambda: iter(commits()))
-        self._events = EventLog(paths.events, run=paths.folder.name, mode=paths.mode)
+        self._events = EventLog(
+            paths.events, run=paths.folder.name, mode=paths.mode, resumed=resumed
+        )
         self._state = StateStore(paths.state_latest)
         self._next_write = 0.0
         self._next_show = 0.0

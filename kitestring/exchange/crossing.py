@@ -88,7 +88,7 @@ def meets_quote(floor: Floor, order: ExchangeOrder, market: Market, at: Instant)
     """Whether the order, coming now, would trade with what stands on the other side."""
     tick = market.tick
     if floor.model.immediate:
-        last_px = market.last_px
+        last_px = market.last_px(at)
         return last_px > Price(0) and order.reaches(last_px)
     if tick is None:
         return False
@@ -99,7 +99,7 @@ def meets_quote(floor: Floor, order: ExchangeOrder, market: Market, at: Instant)
 def take_quote(floor: Floor, order: ExchangeOrder, market: Market, at: Instant) -> None:
     """Trade with what stands on the other side, as far as it goes."""
     if floor.model.immediate:
-        px = order.limit_px if order.ord_type in (OrdType.LIMIT, OrdType.SL) else market.last_px
+        px = order.limit_px if order.ord_type in (OrdType.LIMIT, OrdType.SL) else market.last_px(at)
         floor.trade(order, order.leaves, px, at)
         return
     tick = market.tick

@@ -64,6 +64,10 @@ class TradingFloor:
         """When the next report will be ready."""
         self.position = 0
         """The last place in the feed that was seen."""
+        self.matched_to = 0
+        """The last place in the feed that a ledger read back already covers."""
+        self.nth = 0
+        """Which tick of its frame is being matched; 0 between frames."""
         self.bars = False
         """Whether the feed is of bars; known from its first frame, or from the ledger."""
         self.day = min((f"{each.date:%y%m%d}" for each in sessions.values()), default="000000")
@@ -101,10 +105,10 @@ class TradingFloor:
                 0,
                 0,
                 order.symbol,
-                order.side.value,
+                order.side,
                 order.qty,
                 "",
-                order.product.value,
+                order.product,
                 "",
                 0,
                 0,
@@ -115,6 +119,8 @@ class TradingFloor:
                 qty,
                 int(px),
                 order.filled,
+                "",
+                self.nth,
             )
         )
         if order.status is Status.COMPLETE:
@@ -181,7 +187,7 @@ class TradingFloor:
                 "",
                 "",
                 order.qty,
-                order.ord_type.value,
+                order.ord_type,
                 "",
                 "",
                 int(order.limit_px),
@@ -202,7 +208,7 @@ class TradingFloor:
         stroke = self._stroke
         if stroke:
             self._stroke = []
-            self._ledger.append(line_bytes(self.position, stroke))
+            self._ledger.append(line_bytes(max(self.position, self.matched_to), stroke))
             for entry in stroke:
                 if entry.told_at:
                     self.schedule(entry.told_at, entry)

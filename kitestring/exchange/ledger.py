@@ -74,6 +74,8 @@ class LedgerEntry(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     last_px: int = 0
     filled_qty: int = 0
     text: str = ""
+    nth: int = 0
+    """Of a trade: which tick of its frame it met (from 1); 0 when it came between two frames."""
 
 
 class LedgerLine(msgspec.Struct, frozen=True):

@@ -60,10 +60,8 @@ class Matcher(TradingFloor):
         self.commands: set[tuple[object, ...]] = set()
         """Changes and withdrawals heard, so that the same one is not heard twice."""
         self.opened = False
-        self.matched_to = 0
-        """The last place in the feed that a ledger read back already covers."""
-        self.read_back: dict[int, list[tuple[Market, int, bool]]] = {}
-        """What our orders took, by place in the feed, of frames that are only looked at."""
+        self.read_back: dict[tuple[int, int], list[tuple[Market, int, bool]]] = {}
+        """What our orders took of frames that are only looked at, by place and tick."""
 
     # ── hearing ──────────────────────────────────────────────────────────────────────────────
 
@@ -105,7 +103,7 @@ class Matcher(TradingFloor):
                 int(price),
                 int(trigger_price),
                 protection_bp,
-                int(market.last_px) if market is not None else 0,
+                int(market.last_px(at)) if market is not None else 0,
             )
         )
 
@@ -148,7 +146,7 @@ class Matcher(TradingFloor):
             # Requests for one order keep their order on the way.
             arrives_at = max(arrives_at, order.last_arrival)
             if order.market is not None:
-                seen_px = int(order.market.last_px)
+                seen_px = int(order.market.last_px(at))
         elif tag in self.closed:
             order_id = self.closed[tag][0]
         self._hear(
@@ -173,23 +171,25 @@ class Matcher(TradingFloor):
     def take_in(self, entry: LedgerEntry) -> Request:
         """The request that a PLACE, MODIFY or CANCEL entry stands for, known to the floor from now."""
         self.heard = entry.request
-        back = 0 if self._at_once() else way_back_us(self.seed, entry.tag)
-        ord_type = OrdType(entry.order_type) if entry.order_type else None
+        tag = entry.tag
+        back = 0 if self.bars or self.model.immediate else way_back_us(self.seed, tag)
         limit_px, stop_px = Price(entry.price), Price(entry.trigger_price)
         if entry.what is What.PLACE:
             self.placed += 1
-            market = self.markets.get(entry.instrument)
-            assert ord_type is not None
+            # On paper these are members already; from a ledger they are words.
+            side = Side.BUY if entry.side == Side.BUY else Side.SELL
+            kind, product = entry.order_type, entry.product
             order: ExchangeOrder | None = ExchangeOrder(
                 order_id=entry.order_id,
-                tag=entry.tag,
+                tag=tag,
                 symbol=entry.instrument,
-                market=market,
-                side=Side(entry.side),
+                market=self.markets.get(entry.instrument),
+                side=side,
+                buy=side is Side.BUY,
                 qty=entry.qty,
-                ord_type=ord_type,
-                product=Product(entry.product),
-                validity=TimeInForce(entry.validity),
+                ord_type=kind if isinstance(kind, OrdType) else OrdType(kind),
+                product=product if isinstance(product, Product) else Product(product),
+                validity=TimeInForce.IOC if entry.validity == "IOC" else TimeInForce.DAY,
                 limit_px=limit_px,
                 stop_px=stop_px,
                 protection_bp=entry.protection_bp,
@@ -197,23 +197,32 @@ class Matcher(TradingFloor):
                 last_arrival=entry.arrives_at,
             )
             assert order is not None
-            self.orders[entry.tag] = order
-        else:
-            self.commands.add(_command(entry))
-            order = self.orders.get(entry.tag)
-            if order is not None:
-                order.last_arrival = entry.arrives_at
+            self.orders[tag] = order
+            return Request(
+                number=entry.request,
+                kind=What.PLACE,
+                arrives_at=entry.arrives_at,
+                tag=tag,
+                order_id=entry.order_id,
+                order=order,
+                seen_px=Price(entry.seen_px),
+                way_back_us=back,
+            )
+        self.commands.add(_command(entry))
+        order = self.orders.get(tag)
+        if order is not None:
+            order.last_arrival = entry.arrives_at
         return Request(
             number=entry.request,
             kind=entry.what,
             arrives_at=entry.arrives_at,
-            tag=entry.tag,
+            tag=tag,
             order_id=entry.order_id,
             order=order,
             seen_px=Price(entry.seen_px),
             way_back_us=back,
             qty=entry.qty,
-            ord_type=ord_type,
+            ord_type=OrdType(entry.order_type) if entry.order_type else None,
             limit_px=limit_px,
             stop_px=stop_px,
         )
@@ -227,33 +236,39 @@ class Matcher(TradingFloor):
     def observe(self, position: int, frame: TickFrame | BarFrame) -> None:
         """Match what waits against a frame; ``position`` is its place in the feed, from 1 on.
 
-        After a restart, frames up to the ledger's last position are only looked at.
+        A frame seen before changes nothing. After a restart, frames up to the ledger's last
+        position are only looked at.
         """
+        if position <= self.position:
+            return
         if not self.opened:
-            self._open(bars=isinstance(frame, BarFrame), at=frame.received_at)
-        markets = self.markets
+            self._open(bars=type(frame) is BarFrame, at=frame.received_at)
         if position <= self.matched_to:
             self._look(position, frame)
             return
-        if isinstance(frame, BarFrame):
+        if type(frame) is BarFrame:
             self._observe_bars(position, frame)
             return
+        assert isinstance(frame, TickFrame)
+        markets = self.markets
         received_at = frame.received_at
         if self.requests and self.requests[0][0] < received_at:
             self.arrive_before(received_at)
         self.position = position
-        for tick in frame.ticks:
+        for nth, tick in enumerate(frame.ticks, 1):
             market = markets.get(tick.instrument)
             if market is not None and tick.last_px:
                 market.before = market.tick
                 market.tick = tick
                 if market.orders:
+                    self.nth = nth
                     if market.open_at <= received_at < market.close_at:
                         cross_tick(self, market, received_at)
                     elif received_at >= market.close_at:
                         self._lapse(market, received_at)
         if self._stroke:
             self.write()
+        self.nth = 0
 
     def _observe_bars(self, position: int, frame: BarFrame) -> None:
         self.position = position
@@ -262,6 +277,7 @@ class Matcher(TradingFloor):
         for bar in frame.bars:
             market = markets.get(bar.instrument)
             if market is not None:
+                market.bar_before = market.bar
                 market.bar = bar
                 if market.orders:
                     waiting = True
@@ -287,14 +303,19 @@ class Matcher(TradingFloor):
             for bar in frame.bars:
                 market = self.markets.get(bar.instrument)
                 if market is not None:
+                    market.bar_before = market.bar
                     market.bar = bar
             return
-        for tick in frame.ticks:
+        for nth, tick in enumerate(frame.ticks, 1):
             market = self.markets.get(tick.instrument)
             if market is not None and tick.last_px:
                 market.before = market.tick
                 market.tick = tick
-        for market, qty, buy in self.read_back.pop(position, ()):
+            self._take_again(position, nth)
+        self._take_again(position, 0)
+
+    def _take_again(self, position: int, nth: int) -> None:
+        for market, qty, buy in self.read_back.pop((position, nth), ()):
             if market.tick is not None:
                 market.take(market.tick, qty, buy=buy)
 
@@ -362,7 +383,7 @@ class Matcher(TradingFloor):
             return
         bar = market.bar
         at_open = bar is not None and bar.open_at >= at and self.bars and not self.model.immediate
-        last_px = request.seen_px if self.bars else market.last_px
+        last_px = request.seen_px if self.bars else market.last_px(at)
         sentence = market.refusal or closed_to_orders(market.session, at)
         if sentence is None:
             if at_open and bar is not None and order.ord_type is OrdType.MARKET:
@@ -434,7 +455,7 @@ class Matcher(TradingFloor):
             order.ord_type = OrdType.LIMIT  # its trigger is behind it
         order.limit_px = request.limit_px or order.limit_px
         order.stop_px = request.stop_px or order.stop_px
-        last_px = request.seen_px if self.bars else market.last_px
+        last_px = request.seen_px if self.bars else market.last_px(at)
         sentence = closed_to_orders(market.session, at)
         if order.modifications >= self.rules.modifications_max:
             sentence = f"An order can be modified at most {self.rules.modifications_max} times."

@@ -5,8 +5,10 @@ was on its way arrives when it would have, and whatever the client may not have 
 again, at its old time. The house may have fallen behind the exchange: it is fed from its own last
 commit, and until the feed passes the ledger's last line the exchange looks, and does not match.
 
-For the very same day as without the crash, quotes must be the same, too: give ``observe`` the
-frames from the start of the feed again (it is cheap), not only those after the commit.
+For the very same day as without the crash, quotes must be the same, too. So: recover; give
+``observe`` the feed's frames from the first one on up to the commit's time (that is cheap, and a
+frame given twice is seen once); send the commit's commands again; then go on after its position.
+A feed that cannot be rewound gives what it has: an order on its way then waits for the next tick.
 """
 
 from __future__ import annotations
@@ -41,7 +43,6 @@ def recover(matcher: Matcher, records: Iterable[bytes], at: Instant, position: i
             elif entry.told_at and (line.position >= position or entry.told_at == at):
                 matcher.schedule(at, entry)
         matcher.matched_to = max(matcher.matched_to, line.position)
-    matcher.position = matcher.matched_to
     matcher.requests = [(each.arrives_at, each.number, each) for each in on_the_way.values()]
     heapq.heapify(matcher.requests)
     matcher.reckon_due()
@@ -87,7 +88,8 @@ def _restore(
         order.trades += 1
         matcher.book(order, entry.last_qty, Price(entry.last_px))
         market.known_px = Price(entry.last_px)
-        matcher.read_back.setdefault(position, []).append((market, entry.last_qty, order.buy))
+        taken = (market, entry.last_qty, order.buy)
+        matcher.read_back.setdefault((position, entry.nth), []).append(taken)
         if order.filled == order.qty:
             order.status = Status.COMPLETE
             market.orders.remove(order)

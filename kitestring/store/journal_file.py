@@ -142,7 +142,7 @@ def read_header(
     Raises ``JournalDamaged`` and ``sqlite3.Error``.
     """
     application = db.execute("PRAGMA application_id").fetchone()[0]
-    # A header that has lost its WAL mode would hide every commit that is still in the WAL.
+    # A header that has lost its WAL mode would have the day written in another, untested way.
     mode = db.execute("PRAGMA journal_mode").fetchone()[0]
     if application != _APPLICATION_ID or not (alone or mode == "wal"):
         raise damaged(path, "its header is not that of a journal")

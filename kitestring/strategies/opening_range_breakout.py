@@ -3,7 +3,8 @@
 Idea: the first minutes gather the night's orders; a close beyond their high or low says which side
 won. Enter on that close, stop on the far side of the range or at its middle, aim for a multiple of
 the risk, and be out before the close of the day. A range that is very narrow or very wide against
-the average true range is left alone: the first breaks by noise, the second has no room left.
+the average true range is left alone: the first breaks by noise, the second has no room left. On a
+day without warm-up bars that range is not known in time, and no break is left alone for it.
 Source: T. Crabel, *Day Trading with Short Term Price Patterns and Opening Range Breakout* (1990).
 Parameters: ``range_minutes``, length of the opening range; ``stop_at_middle``, stop at the middle of
 the range rather than at its far side; ``target_r``, target in multiples of the risk (0 for none);
@@ -66,8 +67,8 @@ LONG_ONLY = hold("long only")
 
 
 def indicators(params: Params) -> dict[str, IndicatorSpec]:
-    """The average true range alone; the opening range is remembered in ``State``."""
-    return {"range": atr(params.atr_bars)}
+    """The average true range, where it is known; the opening range is remembered in ``State``."""
+    return {"range": atr(params.atr_bars).if_known()}
 
 
 def decide(params: Params, state: State, i: Inputs) -> tuple[State, Decision]:

@@ -58,8 +58,10 @@ REFUSED = Blocked(
         ),
         (
             REFUSED,
-            "10:25:00  refused SELL NIFTY26NOVFUT · ema_trend-NIFTY: "
-            "one lot risks ₹3,250, your limit is ₹2,500",
+            (
+                "10:25:00  refused SELL NIFTY26NOVFUT · ema_trend-NIFTY: "
+                "one lot risks ₹3,250, your limit is ₹2,500"
+            ),
         ),
         (
             HaltSession(
@@ -139,6 +141,17 @@ def test_the_closing_table_is_net_of_charges_and_names_models_and_stand_ins():
     assert "\n".join(shown) == TABLE
 
 
+def test_a_long_sentence_is_broken_at_the_width_of_a_terminal():
+    result = msgspec.structs.replace(RESULT, fill_model="word " * 40)
+    shown = [line for line in end_lines(result) if "word" in line]
+    assert [line[:20] for line in shown] == [
+        "fill model      word",
+        "                word",
+        "                word",
+    ]
+    assert max(len(line) for line in shown) <= 100
+
+
 def test_a_halt_and_what_is_carried_are_in_the_table():
     result = msgspec.structs.replace(
         RESULT, halted="₹40,000 is lost", open_positions={NIFTY: 65}, rejections=2,
@@ -185,6 +198,9 @@ def test_a_log_file_gets_one_line_an_hour_and_no_control_characters():
         "13:00:00  2 open, 1 working, 7 trades · net -₹1,234.50",
     ]
     assert lines[0] == "Friday 20 November 2026 · paper · synthetic (seed 1) · as fast as it goes"
+    assert lines[1] == "capital ₹20,00,000.00 · 2 strategies · Zerodha 2026-11"
+    assert lines[2] == "fills market"
+    assert "note  NIFTY index stands in for its future" in lines
     assert "Going on at 10:25:00, where this run was interrupted." in lines
     assert "\x1b" not in out.getvalue()
 

@@ -19,7 +19,7 @@ from kitestring.domain.sessions import Session
 DAY = dt.date(2026, 11, 20)
 
 
-def listed(exchange, symbol, kind, segment, name, lot=1, expiry=None):
+def listed(exchange, symbol, kind, segment, name, *, lot=1, expiry=None):
     return Instrument(
         id=f"{exchange}:{symbol}", exchange=exchange, symbol=symbol, token=1, kind=kind,
         segment=segment, name=name, lot_size=lot, tick_size=price("0.05"), expiry=expiry,
@@ -27,7 +27,9 @@ def listed(exchange, symbol, kind, segment, name, lot=1, expiry=None):
 
 
 def future(symbol, name, expiry, lot=65):
-    return listed("NFO", symbol, InstrumentKind.FUTURE, Segment.FUTURES, name, lot, expiry)
+    return listed(
+        "NFO", symbol, InstrumentKind.FUTURE, Segment.FUTURES, name, lot=lot, expiry=expiry
+    )
 
 
 def share(symbol):

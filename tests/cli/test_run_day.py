@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from kitestring.cli.commands import house
@@ -219,8 +220,6 @@ def test_ctrl_c_exits_130_and_says_how_to_go_on(capsys):
 
 
 def test_a_day_that_was_interrupted_cleanly_exits_130(capsys):
-    import msgspec
-
     stopped = msgspec.structs.replace(RESULT, interrupted=True)
     assert run(day=Asked(stopped)) == 130
     assert "Start the same command again" in capsys.readouterr().out

@@ -241,6 +241,7 @@ def test_with_grace_a_bar_waits_for_its_delayed_ticks_while_the_next_is_already_
         "1m 09:15-09:16 100.00 101.00 100.00 101.00 10"
     ]
     assert market.next_due_at == at("09:17:01.5")
+    assert market.close_due(at("09:17:01")) == []
     assert [line(bar) for bar in market.close_due(at("09:17:01.5"))] == [
         "1m 09:16-09:17 105.00 105.00 105.00 105.00 10"
     ]
@@ -344,6 +345,23 @@ def test_a_step_of_exactly_the_limit_is_believed_and_a_tick_more_is_not():
     assert market.accept(tick("09:15:01", 110.00))
     assert not market.accept(tick("09:15:02", 121.05))
     assert market.accept(tick("09:15:03", 99.00))
+
+
+def test_the_step_is_measured_from_the_last_price_wherever_the_day_began():
+    market = engine(1)
+    market.accept(tick("09:15:00", 100.00))
+    assert market.accept(tick("09:15:01", 109.90))
+    assert not market.accept(tick("09:15:02", 98.90))
+    assert market.accept(tick("09:15:03", 98.95))
+
+
+def test_the_day_so_far_is_known_at_every_tick():
+    market = engine(1)
+    view = market.views[INFY]
+    for second, rupees in enumerate((100.00, 103.00, 101.00, 98.00, 99.00)):
+        market.accept(tick(f"09:15:{second:02d}", rupees, 10 * second))
+    assert (view.day_open, view.day_high, view.day_low) == (1_000_000, 1_030_000, 980_000)
+    assert (view.last_px, view.cum_qty) == (990_000, 40)
 
 
 def test_two_absurd_prices_that_agree_move_the_anchor():
@@ -465,6 +483,18 @@ def test_a_window_holds_history_and_today_and_forgets_the_oldest():
     assert window.last is not None
     assert window.last.close == Price(44_000)
     assert [bar.minutes for bar in window] == [1, 1, 1, 1]
+
+
+def test_a_window_read_at_every_bar_moves_through_its_buffer_many_times():
+    market = engine(1, window_bars=3)
+    window = market.window(INFY, 1)
+    for minute in range(20):
+        start = at("09:15") + minute * MINUTE
+        market.accept(Tick(INFY, start, Price((200 + minute) * 10_000), minute))
+        market.close_due(start + MINUTE)
+        assert window.close.tolist() == [
+            200.0 + seen for seen in range(max(0, minute - 2), minute + 1)
+        ]
 
 
 def test_a_column_is_a_view_that_nobody_can_write_to():

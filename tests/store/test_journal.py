@@ -364,6 +364,45 @@ def test_flipped_headers_never_hide_commits_that_are_still_in_the_wal(tmp_path: 
     journal.close()
 
 
+def test_a_header_that_lost_its_wal_mode_hides_no_commit(tmp_path: Path) -> None:
+    journal = written(tmp_path / "journal.sqlite", 6)
+    copy = crashed_copy(tmp_path / "journal.sqlite", tmp_path / "copy")
+    header = bytearray(copy.read_bytes())
+    assert header[18:20] == b"\x02\x02"
+    header[18:20] = b"\x01\x01"
+    copy.write_bytes(header)
+    assert read(copy)[0] == [commit(no) for no in range(1, 7)]
+    journal.close()
+    # Without its WAL mode the file would be written in another way from now on: refused.
+    copy.with_name("journal.sqlite-wal").unlink(missing_ok=True)
+    copy.write_bytes(header)
+    with pytest.raises(JournalDamaged, match="its header is not that of a journal"):
+        SqliteJournal(copy)
+
+
+def test_a_cell_of_nothing_is_a_removed_cell_now_and_after_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    journal = SqliteJournal(path)
+    journal.commit(commit(1, cells={"halt": "yes", "clock": 1}))
+    nothing = msgspec.structs.replace(commit(2), cells={"halt": encode_cell(None)})
+    journal.commit(nothing)
+    assert journal.cells() == {"clock": b"\x01"}
+    journal.close()
+    assert read(path)[1] == {"clock": b"\x01"}
+
+
+def test_a_commit_that_failed_leaves_no_open_transaction(tmp_path: Path) -> None:
+    journal = written(tmp_path / "journal.sqlite", 3)
+    journal._db.execute("INSERT INTO commits VALUES(4, 1, 0, 0, x'00', x'00')")
+    with pytest.raises(JournalDamaged, match="UNIQUE"):
+        journal.commit(commit(4))
+    assert not journal._db.in_transaction
+    journal._db.execute("DELETE FROM commits WHERE no = 4")
+    assert journal.commit(commit(4)) == 4
+    journal.close()
+    assert verify(tmp_path / "journal.sqlite").damage == ""
+
+
 WRITER = """
 import sys
 from pathlib import Path

@@ -99,6 +99,7 @@ def test_a_file_that_is_held_is_written_the_next_time(tmp_path: Path) -> None:
     store.path.mkdir()
     assert not store.write(VIEW)
     assert store.failures == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["paper_state_latest.json"]
     store.path.rmdir()
     assert store.write(VIEW)
     assert [path.name for path in tmp_path.iterdir()] == ["paper_state_latest.json"]
