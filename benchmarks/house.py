@@ -33,6 +33,7 @@ from kitestring.engine.strategy_files import read_strategy
 from kitestring.engine.trading_day import TradingDay
 from kitestring.exchange.fill_models import fill_model
 from kitestring.exchange.ledger import MemoryLedger
+from kitestring.exchange.margin import StatedMargins
 from kitestring.market.charges import configured_charges
 from kitestring.store.memory_journal import MemoryJournal
 from kitestring.store.tape import MemoryTape
@@ -178,6 +179,7 @@ def trade(
         sessions=carried.sessions,
         definitions={strategy: definition},
         charge_book=book,
+        margins=StatedMargins(),
         previous_close={},
     )
     broker = PaperBroker(

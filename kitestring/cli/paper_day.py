@@ -17,6 +17,7 @@ from kitestring.engine.paper_engine import PaperEngine, PaperPlan
 from kitestring.engine.strategy_files import read_strategy
 from kitestring.engine.watching import DayResult, Watcher
 from kitestring.exchange.fill_models import fill_model
+from kitestring.market import calendar
 from kitestring.market.charges import configured_charges
 from kitestring.market.contracts import lot_size
 from kitestring.market.sessions import sessions_for
@@ -72,7 +73,9 @@ def _feed(request: DayRequest) -> Feed:
     # The synthetic market is made with NumPy; only this feed pays for loading it.
     from kitestring.exchange.synthetic_market import SyntheticFeed  # noqa: PLC0415
 
-    return SyntheticFeed(request.date or SYNTHETIC_DATE, request.seed)
+    day = request.date or SYNTHETIC_DATE
+    calendar.known(day)
+    return SyntheticFeed(day, request.seed)
 
 
 def _recorded(path: Path, engines: Engines, as_of: dt.date | None) -> Feed:

@@ -191,5 +191,8 @@ def _take_over(order: Order, report: ExecutionReport) -> None:
         order.price = report.price
     if report.stop_px is not None:
         order.stop_px = report.stop_px
+        if order.purpose is Purpose.STOP:
+            # A trailed stop is a new decision: its slippage is measured from where it stands now.
+            order.decision_px = report.stop_px
     if report.order_qty is not None:
         order.order_qty = report.order_qty

@@ -20,6 +20,7 @@ import msgspec
 
 from kitestring.core.cells import Dirty
 from kitestring.core.exits import Exits, Want
+from kitestring.core.instrument_view import InstrumentView
 from kitestring.core.market_data_engine import MarketDataEngine
 from kitestring.core.order_manager import OrderManager
 from kitestring.core.order_rules import judge, slices
@@ -61,6 +62,7 @@ from kitestring.domain.orders import (
     Purpose,
     Side,
 )
+from kitestring.domain.ports import MarginModel
 from kitestring.domain.positions import Book
 from kitestring.domain.sessions import PhaseKind, Session
 from kitestring.domain.signals import Action, Signal
@@ -84,6 +86,11 @@ FACTS_MAX: Final = 512
 """Bars wait for the next commit; this many of them make one of their own."""
 REENTRY_WITHIN: Final = 60 * SECOND
 """A reversal that had to wait for flat is dropped when its signal is older than this."""
+
+ENTRY_PATIENCE: Final = 30 * SECOND
+"""How long the remainder of a protected market entry may rest before it is withdrawn."""
+MARGIN_ROOM_BP: Final = 200
+"""A MARKET order is counted at its protection price, up to 2 % away for the cheapest shares."""
 
 _RESTING: Final = (OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED)
 _NOTHING: Final[tuple[Command, ...]] = ()
@@ -111,9 +118,11 @@ class TradingCore:
         sessions: Mapping[Segment, Session],
         definitions: Mapping[str, StrategyDefinition],
         charge_book: ChargeBook,
+        margins: MarginModel,
         previous_close: Mapping[InstrumentId, Price],
     ) -> None:
         self.settings = settings
+        self._margins = margins
         self.facts: list[Fact] = []
         self.dirty: Dirty = {}
         self.must_commit = False
@@ -338,6 +347,7 @@ class TradingCore:
                 self._on_closed(closed, at)
         self._square_off(at)
         for book in self._busy_books():
+            self._give_up_entries(book, at)
             trade = book.trade
             if (
                 trade is not None
@@ -397,6 +407,13 @@ class TradingCore:
     def _on_end(self, event: SessionEnded) -> None:
         self.state.now = max(self.state.now, event.at)
         self.state.ended = True
+        for book in self.portfolio.books.values():
+            if book.net_qty and book.product is Product.MIS:
+                self._note(
+                    "not flat",
+                    f"{book.strategy} still holds {book.net_qty} {book.instrument} intraday (MIS) "
+                    "after the close; a broker would square it off or carry it at your cost.",
+                )
         self.facts.append(event)
         self.must_commit = True
 
@@ -446,7 +463,9 @@ class TradingCore:
             bid_px=view.bid_px,
             ask_px=view.ask_px,
         )
-        verdict = self.risk.check_entry(request, self._standing(settings, at))
+        standing = self._standing(settings, at)
+        standing.margin_per_unit = self._margin_with_room(view, settings.product, side)
+        verdict = self.risk.check_entry(request, standing)
         self.facts.append(verdict)
         self.must_commit = True
         match verdict:
@@ -468,6 +487,11 @@ class TradingCore:
             return False
         self._send_entry(approved, signal, at)
         return True
+
+    def _margin_with_room(self, view: InstrumentView, product: Product, side: Side) -> Money:
+        """Margin of one more unit, with room for the protection price it may be counted at."""
+        margin = self._margins.unit_margin(view.instrument, product, side, view.last_px)
+        return margin + margin * MARGIN_ROOM_BP // 10_000
 
     def _send_entry(self, approved: Approved, signal: Signal, at: Instant) -> None:
         intent = approved.intent
@@ -637,6 +661,16 @@ class TradingCore:
                 if book.net_qty:
                     self._leave(book, ExitReason.HALT)
 
+    def _give_up_entries(self, book: Book, at: Instant) -> None:
+        """An entry that still rests after ENTRY_PATIENCE is withdrawn: its signal is old by then."""
+        for order in list(self.orders.working(book.strategy)):
+            if order.is_exit or order.status not in _RESTING:
+                continue
+            if at - order.created_at >= ENTRY_PATIENCE:
+                self._want(CancelOrder(cl_ord_id=order.cl_ord_id, at=at, reason="entry went stale"))
+            else:
+                self._wake(order.created_at + ENTRY_PATIENCE)
+
     def _late_entry(self, order: Order) -> None:
         """An entry acknowledged after entries were over is withdrawn."""
         segment = self.instruments[order.instrument].segment.value
@@ -647,6 +681,8 @@ class TradingCore:
             self._want(
                 CancelOrder(cl_ord_id=order.cl_ord_id, at=self.state.now, reason="entries over")
             )
+        elif not order.is_exit and order.status in _RESTING:
+            self._wake(order.created_at + ENTRY_PATIENCE)
 
     def _late_leaving(self, book: Book) -> None:
         """A position that appears after its time is over (halted, squared off) is closed again."""
@@ -722,7 +758,7 @@ class TradingCore:
     def _standing(self, settings: StrategySettings | None, at: Instant) -> Standing:
         """The account as risk sees it now: positions, working and unanswered orders at their worst."""
         gross = longs = shorts = unrealised = symbol_worst = symbol_pnl = 0
-        open_positions = working_orders = book_sign = 0
+        open_positions = working_orders = book_sign = blocked = 0
         own_working = False
         marks_why = ""
         for name, book in self.portfolio.books.items():
@@ -748,6 +784,7 @@ class TradingCore:
             shorts += low * px * book.multiplier
             if worst:
                 open_positions += 1
+                blocked += self._blocked_margin(view, book.product, low, high)
             pnl = owned * px * book.multiplier - int(book.open_cost)
             unrealised += pnl
             if owned and at - view.last_at > self._stale_after:
@@ -783,9 +820,18 @@ class TradingCore:
             book_sign=book_sign,
             own_working=own_working,
             orders_untrusted=self.state.untrusted,
-            available_cash=None,
-            margin_per_unit=None,
+            available_cash=self.settings.capital
+            + portfolio.realised
+            - portfolio.charges_money
+            - Money(blocked),
         )
+
+    def _blocked_margin(self, view: InstrumentView, product: Product, low: int, high: int) -> int:
+        """What the broker ties up for a book at the larger of its two worst cases."""
+        unit_margin, px = self._margins.unit_margin, view.last_px
+        long = int(unit_margin(view.instrument, product, Side.BUY, px)) * max(high, 0)
+        short = int(unit_margin(view.instrument, product, Side.SELL, px)) * max(-low, 0)
+        return max(long, short)
 
     def _entries_closed(self, settings: StrategySettings, at: Instant) -> tuple[str, str]:
         """Why no new position may be taken now, as a code and in words; empty when one may."""

@@ -17,8 +17,8 @@ from kitestring.domain.events import BrokerSnapshot, Fact
 from kitestring.domain.ids import InstrumentId
 from kitestring.domain.instants import Instant
 from kitestring.domain.instruments import Instrument, Segment
-from kitestring.domain.money import Price
-from kitestring.domain.orders import ExecutionReport
+from kitestring.domain.money import Money, Price
+from kitestring.domain.orders import ExecutionReport, Product, Side
 from kitestring.domain.sessions import Session
 from kitestring.domain.ticks import TickFrame
 from kitestring.domain.verdicts import Command
@@ -87,6 +87,14 @@ class Broker(Protocol):
 
     def snapshot(self, at: Instant) -> BrokerSnapshot:
         """The broker's own books now."""
+        ...
+
+
+class MarginModel(Protocol):
+    """What the broker ties up for a position; risk asks it before the broker does."""
+
+    def unit_margin(self, instrument: Instrument, product: Product, side: Side, px: Price) -> Money:
+        """Rupees per unit of quantity for a position opened by ``side`` at ``px``."""
         ...
 
 

@@ -25,7 +25,7 @@ from kitestring.core.strategy import StrategyDefinition
 from kitestring.core.trading_core import TradingCore
 from kitestring.domain.charges import ChargeBook
 from kitestring.domain.errors import HouseError
-from kitestring.domain.events import DaySealed, RunOpened
+from kitestring.domain.events import DaySealed, Gap, RunOpened
 from kitestring.domain.instruments import Segment
 from kitestring.domain.ports import Feed
 from kitestring.domain.sessions import Session
@@ -37,6 +37,8 @@ from kitestring.engine.scribe import Scribe
 from kitestring.engine.trading_day import TradingDay
 from kitestring.engine.watching import DayResult, DayStarted, Watcher
 from kitestring.exchange.fill_models import FillModel
+from kitestring.exchange.margin import StatedMargins
+from kitestring.store.atomic_file import write_atomically
 from kitestring.store.exchange_ledger import FileLedger
 from kitestring.store.instance_lock import InstanceLock
 from kitestring.store.journal import SqliteJournal
@@ -45,6 +47,8 @@ from kitestring.store.tape import FileTape
 from kitestring.store.tape_reader import TapeReader
 
 _Handler = Callable[[int, FrameType | None], object] | int | signal.Handlers | None
+
+_SUMMARY = msgspec.json.Encoder(decimal_format="number")
 
 FAULTS_MAX = 2
 """A second failure of the house itself on one day ends the day."""
@@ -124,6 +128,7 @@ class PaperEngine:
                 sessions=plan.sessions,
                 definitions=plan.definitions,
                 charge_book=plan.charge_book,
+                margins=StatedMargins(),
                 previous_close={
                     instrument.id: manifest.previous_close[instrument.id]
                     for instrument in manifest.instruments
@@ -151,8 +156,9 @@ class PaperEngine:
                 resumed=resumed,
             )
             held.callback(scribe.close)
+            gap = None
             if story.last is not None:
-                self._recover(
+                gap = self._recover(
                     core, broker, journal=journal, ledger=ledger, paths=paths, story=story
                 )
             scribe.catch_up()
@@ -179,6 +185,8 @@ class PaperEngine:
                 for unanswered in still_unanswered(core, story):
                     broker.carry_out(unanswered.command, unanswered.at)
                 day.note("resumed", f"Resumed after frame {day.feed_position}.")
+                if gap is not None:
+                    day.tell(gap)
             else:
                 self._open(day)
             if attempt > 1:
@@ -205,6 +213,10 @@ class PaperEngine:
                 ticks=day.ticks,
                 wall_s=wall_seconds() - began,
             )
+            write_atomically(
+                paths.summary,
+                msgspec.json.format(_SUMMARY.encode(result.summary())) + b"\n",
+            )
             watcher.finished(result)
             return result
 
@@ -217,18 +229,32 @@ class PaperEngine:
         ledger: FileLedger,
         paths: RunPaths,
         story: Story,
-    ) -> None:
+    ) -> Gap | None:
+        """Restore house and exchange; what the tape lost to a power failure comes back as a gap."""
         assert story.last is not None
-        restore(core, journal, story, TapeReader(paths.tape).records(story.last.tape_offset))
+        reader = TapeReader(paths.tape)
+        whole = min(story.last.tape_offset, reader.end())
+        taped_to = restore(core, journal, story, reader.records(whole))
         broker.recover(ledger.records, story.last.at, story.last.feed_position)
         # The exchange saw every frame; seeing them again gives it back its quotes.
         again = self._plan.feed.frames()
         for position in range(1, story.last.feed_position + 1):
             broker.observe(position, next(again))
+        if whole == story.last.tape_offset:
+            return None
+        return Gap(
+            start_at=taped_to,
+            end_at=story.last.at,
+            reason="the tape was not on disk when the power went",
+        )
 
     def _tape(self, paths: RunPaths, story: Story) -> FileTape:
         """The tape up to the last commit; what came after it comes again from the feed."""
         if story.last is not None:
+            end = TapeReader(paths.tape).end()
+            if end < story.last.tape_offset:
+                # The power went before the tape was on disk: what is missing is a known gap.
+                return FileTape.reopen(paths.tape, end)
             return FileTape.resume(paths.tape, story.last.tape_offset, story.last.tape_hash)
         # Killed before its first commit: what the tape holds was never part of the day.
         paths.tape.unlink(missing_ok=True)

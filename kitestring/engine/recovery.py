@@ -89,14 +89,17 @@ def restore(
     journal: Journal,
     story: Story,
     tape: Iterable[tuple[int, Frame | TimerFired]],
-) -> None:
-    """Rebuild a core from the journal's cells, the warm-up bars and the tape."""
+) -> Instant:
+    """Rebuild a core from the journal's cells, the warm-up bars and the tape; how far that reached."""
     for loaded in story.history:
         core.market.load_history(loaded)
         core.strategies.warm(loaded.bars)
+    reached: Instant = 0
     for _, event in tape:
         core.observe(event)
+        reached = event.due_at if isinstance(event, TimerFired) else event.received_at
     core.restore(journal.cells())
+    return reached
 
 
 def still_unanswered(core: TradingCore, story: Story) -> list[Unanswered]:

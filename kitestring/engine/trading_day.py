@@ -17,7 +17,7 @@ import msgspec
 from kitestring.core.trading_core import TradingCore
 from kitestring.domain.bars import BarFrame
 from kitestring.domain.events import Event, Fact, Note, Reports, SessionEnded, TimerFired
-from kitestring.domain.instants import NEVER, SECOND, Instant
+from kitestring.domain.instants import SECOND, Instant
 from kitestring.domain.ports import Broker, Commit, Feed, Frame, Journal, Tape
 from kitestring.domain.ticks import TickFrame
 from kitestring.domain.verdicts import Command
@@ -105,7 +105,8 @@ class TradingDay:
         at = frame.received_at
         if type(frame) is TickFrame:
             ticks = frame.ticks
-            reached = ticks[0].event_at
+            # A stamp from the future must not ring tomorrow's bells.
+            reached = min(ticks[0].event_at, at)
             if core.next_due_at <= reached or broker.next_due_at <= at:
                 self._catch_up(reached, at)
             if ticks[-1].event_at >= core.next_due_at:
@@ -161,7 +162,7 @@ class TradingDay:
         commands = self.core.step(first)
         if self.core.must_commit:
             self._commit(commands)
-        self._catch_up(after[0].event_at, frame.received_at)
+        self._catch_up(min(after[0].event_at, frame.received_at), frame.received_at)
         return TickFrame(frame.received_at, after)
 
     def _catch_up(self, reached: Instant, at: Instant) -> None:
@@ -182,9 +183,8 @@ class TradingDay:
         reports = tuple(report for _, report in told)
         commands = self.core.step(Reports(until, reports))
         self._commit(commands)
-        if self.core.wants_snapshot and until >= self._next_snapshot:
-            self._next_snapshot = until + SNAPSHOT_EVERY
-            self.tell(self._broker.snapshot(until))
+        if self.core.wants_snapshot:
+            self._look_at_the_books(until)
 
     def _take_timer(self, due: Instant) -> None:
         self.inbox += 1
@@ -192,6 +192,14 @@ class TradingDay:
         commands = self.core.step(TimerFired(due))
         if self.core.must_commit:
             self._commit(commands)
+        if self.core.wants_snapshot:
+            self._look_at_the_books(due)
+
+    def _look_at_the_books(self, at: Instant) -> None:
+        """Something is unexplained: read the broker's books, once a second of market time."""
+        if at >= self._next_snapshot:
+            self._next_snapshot = at + SNAPSHOT_EVERY
+            self.tell(self._broker.snapshot(at))
 
     def _run_out(self) -> None:
         """The feed is over: let the last bars close, the last orders answer, then end the session."""
@@ -203,7 +211,7 @@ class TradingDay:
                 min(core.next_due_at, end), min(core.next_due_at, self._broker.next_due_at, end)
             )
         if not core.state.ended:
-            self.tell(SessionEnded(min(end, NEVER)))
+            self.tell(SessionEnded(end))
 
     def _commit(self, commands: Sequence[Command]) -> None:
         """Make a step durable, and only then let its commands out of the house."""

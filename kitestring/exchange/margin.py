@@ -11,7 +11,7 @@ import msgspec
 
 from kitestring.domain.instruments import Instrument, InstrumentKind
 from kitestring.domain.money import Money, Price
-from kitestring.domain.orders import Product
+from kitestring.domain.orders import Product, Side
 
 
 class MarginRates(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,3 +47,15 @@ def unit_margins(
     underlying = int(instrument.strike or px) * multiplier
     bp = rates.short_option_mis_bp if product is Product.MIS else rates.short_option_nrml_bp
     return Money(notional), Money(notional - (-underlying * bp // 10_000))
+
+
+class StatedMargins:
+    """The account's own margins, for whoever wants to know them before sending an order."""
+
+    def __init__(self, rates: MarginRates | None = None) -> None:
+        self._rates = rates or MarginRates()
+
+    def unit_margin(self, instrument: Instrument, product: Product, side: Side, px: Price) -> Money:
+        """Rupees per unit of quantity for a position opened by ``side`` at ``px``."""
+        long_unit, short_unit = unit_margins(self._rates, instrument, product, px)
+        return long_unit if side is Side.BUY else short_unit

@@ -171,23 +171,25 @@ class Matcher(TradingFloor):
     def take_in(self, entry: LedgerEntry) -> Request:
         """The request that a PLACE, MODIFY or CANCEL entry stands for, known to the floor from now."""
         self.heard = entry.request
-        back = 0 if self._at_once() else way_back_us(self.seed, entry.tag)
-        ord_type = OrdType(entry.order_type) if entry.order_type else None
+        tag = entry.tag
+        back = 0 if self.bars or self.model.immediate else way_back_us(self.seed, tag)
         limit_px, stop_px = Price(entry.price), Price(entry.trigger_price)
         if entry.what is What.PLACE:
             self.placed += 1
-            market = self.markets.get(entry.instrument)
-            assert ord_type is not None
+            # On paper these are members already; from a ledger they are words.
+            side = Side.BUY if entry.side == Side.BUY else Side.SELL
+            kind, product = entry.order_type, entry.product
             order: ExchangeOrder | None = ExchangeOrder(
                 order_id=entry.order_id,
-                tag=entry.tag,
+                tag=tag,
                 symbol=entry.instrument,
-                market=market,
-                side=Side(entry.side),
+                market=self.markets.get(entry.instrument),
+                side=side,
+                buy=side is Side.BUY,
                 qty=entry.qty,
-                ord_type=ord_type,
-                product=Product(entry.product),
-                validity=TimeInForce(entry.validity),
+                ord_type=kind if isinstance(kind, OrdType) else OrdType(kind),
+                product=product if isinstance(product, Product) else Product(product),
+                validity=TimeInForce.IOC if entry.validity == "IOC" else TimeInForce.DAY,
                 limit_px=limit_px,
                 stop_px=stop_px,
                 protection_bp=entry.protection_bp,
@@ -195,23 +197,32 @@ class Matcher(TradingFloor):
                 last_arrival=entry.arrives_at,
             )
             assert order is not None
-            self.orders[entry.tag] = order
-        else:
-            self.commands.add(_command(entry))
-            order = self.orders.get(entry.tag)
-            if order is not None:
-                order.last_arrival = entry.arrives_at
+            self.orders[tag] = order
+            return Request(
+                number=entry.request,
+                kind=What.PLACE,
+                arrives_at=entry.arrives_at,
+                tag=tag,
+                order_id=entry.order_id,
+                order=order,
+                seen_px=Price(entry.seen_px),
+                way_back_us=back,
+            )
+        self.commands.add(_command(entry))
+        order = self.orders.get(tag)
+        if order is not None:
+            order.last_arrival = entry.arrives_at
         return Request(
             number=entry.request,
             kind=entry.what,
             arrives_at=entry.arrives_at,
-            tag=entry.tag,
+            tag=tag,
             order_id=entry.order_id,
             order=order,
             seen_px=Price(entry.seen_px),
             way_back_us=back,
             qty=entry.qty,
-            ord_type=ord_type,
+            ord_type=OrdType(entry.order_type) if entry.order_type else None,
             limit_px=limit_px,
             stop_px=stop_px,
         )

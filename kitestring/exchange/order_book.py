@@ -10,6 +10,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
+import msgspec
+
 from kitestring.domain.bars import Bar
 from kitestring.domain.instants import Instant
 from kitestring.domain.instruments import Instrument
@@ -106,76 +108,34 @@ class Market:
             self.taken_sold += qty
 
 
-class ExchangeOrder:
+class ExchangeOrder(msgspec.Struct, kw_only=True, eq=False):
     """One live order. ``limit_px`` is the limit it works at (a MARKET order has one, too)."""
 
-    __slots__ = (
-        "buy",
-        "charged",
-        "filled",
-        "last_arrival",
-        "limit_px",
-        "market",
-        "modifications",
-        "ord_type",
-        "order_id",
-        "position",
-        "product",
-        "protection_bp",
-        "qty",
-        "side",
-        "status",
-        "stop_px",
-        "symbol",
-        "tag",
-        "takes",
-        "traded_value",
-        "trades",
-        "validity",
-        "way_back_us",
-    )
-
-    def __init__(
-        self,
-        *,
-        order_id: str,
-        tag: str,
-        symbol: str,
-        market: Market | None,
-        side: Side,
-        qty: int,
-        ord_type: OrdType,
-        product: Product,
-        validity: TimeInForce,
-        limit_px: Price,
-        stop_px: Price,
-        protection_bp: int,
-        way_back_us: int,
-        last_arrival: Instant,
-    ) -> None:
-        self.order_id = order_id
-        self.tag = tag
-        self.symbol = symbol
-        self.market = market
-        self.side = side
-        self.buy = side is Side.BUY
-        self.qty = qty
-        self.ord_type = ord_type
-        self.product = product
-        self.validity = validity
-        self.limit_px = limit_px
-        self.stop_px = stop_px
-        self.protection_bp = protection_bp
-        self.way_back_us = way_back_us
-        self.last_arrival = last_arrival
-        self.status = Status.RECEIVED
-        self.filled = 0
-        self.trades = 0
-        self.traded_value = Money(0)
-        self.charged = ChargeUnits(0)
-        self.modifications = 0
-        self.takes = False
-        self.position: AccountPosition | None = None
+    order_id: str
+    tag: str
+    symbol: str
+    market: Market | None
+    side: Side
+    buy: bool
+    qty: int
+    ord_type: OrdType
+    product: Product
+    validity: TimeInForce
+    limit_px: Price
+    stop_px: Price
+    protection_bp: int
+    way_back_us: int
+    last_arrival: Instant
+    """When the last request for it arrives: the next one does not overtake it."""
+    status: Status = Status.RECEIVED
+    filled: int = 0
+    trades: int = 0
+    traded_value: Money = Money(0)
+    charged: ChargeUnits = ChargeUnits(0)
+    modifications: int = 0
+    takes: bool = False
+    """It met the opposite quote as it came, and goes on taking it."""
+    position: AccountPosition | None = None
 
     @property
     def live(self) -> bool:
@@ -196,52 +156,22 @@ class ExchangeOrder:
         return px >= self.stop_px if self.buy else px <= self.stop_px
 
 
-class Request:
+class Request(msgspec.Struct, kw_only=True, eq=False):
     """Something heard from the client, on its way to the matching."""
 
-    __slots__ = (
-        "arrives_at",
-        "kind",
-        "limit_px",
-        "number",
-        "ord_type",
-        "order",
-        "order_id",
-        "qty",
-        "seen_px",
-        "stop_px",
-        "tag",
-        "way_back_us",
-    )
-
-    def __init__(
-        self,
-        *,
-        number: int,
-        kind: What,
-        arrives_at: Instant,
-        tag: str,
-        order_id: str,
-        order: ExchangeOrder | None,
-        seen_px: Price,
-        way_back_us: int,
-        qty: int = 0,
-        ord_type: OrdType | None = None,
-        limit_px: Price = NO_PRICE,
-        stop_px: Price = NO_PRICE,
-    ) -> None:
-        self.number = number
-        self.kind = kind
-        self.arrives_at = arrives_at
-        self.tag = tag
-        self.order_id = order_id
-        self.order = order
-        self.seen_px = seen_px
-        self.way_back_us = way_back_us
-        self.qty = qty
-        self.ord_type = ord_type
-        self.limit_px = limit_px
-        self.stop_px = stop_px
+    number: int
+    kind: What
+    arrives_at: Instant
+    tag: str
+    order_id: str
+    order: ExchangeOrder | None
+    seen_px: Price
+    """The last price known when it was heard."""
+    way_back_us: int
+    qty: int = 0
+    ord_type: OrdType | None = None
+    limit_px: Price = NO_PRICE
+    stop_px: Price = NO_PRICE
 
 
 ClosedOrder = tuple[str, str, Status, int, int]

@@ -143,7 +143,7 @@ def place(tag, side, qty, at, ord_type, **fields):
     return PlaceOrder(cl_ord_id=tag, approved=Approved(intent=intent, at=at))
 
 
-def tick(at, last, bid=None, ask=None, vol=0, of=FUTURE):
+def tick(at, last, bid=None, ask=None, *, vol=0, of=FUTURE):
     bid_px, bid_qty = (price(bid[0]), bid[1]) if bid else (Price(0), 0)
     ask_px, ask_qty = (price(ask[0]), ask[1]) if ask else (Price(0), 0)
     return Tick(of.id, at, price(last), vol, bid_px, bid_qty, ask_px, ask_qty)
@@ -190,18 +190,18 @@ class World:
         while self.broker.next_due_at <= until:
             self.reports += self.broker.reports_until(self.broker.next_due_at)
 
-    def tick(self, at, last, bid=None, ask=None, vol=0, of=FUTURE):
+    def tick(self, at, last, *, bid=None, ask=None, vol=0, of=FUTURE):
         self.now = clock(at)
         self._drain(self.now)
         self.position += 1
-        frame = TickFrame(self.now, (tick(self.now, last, bid, ask, vol, of),))
+        frame = TickFrame(self.now, (tick(self.now, last, bid, ask, vol=vol, of=of),))
         self.broker.observe(self.position, frame)
 
-    def bar(self, open_at, o, h, low, c, vol=0, of=FUTURE):
+    def bar(self, open_at, *ohlc, vol=0, of=FUTURE):
         opened = clock(open_at)
         self.now = opened + MINUTE
         self.position += 1
-        bar = Bar(of.id, 1, opened, self.now, price(o), price(h), price(low), price(c), vol)
+        bar = Bar(of.id, 1, opened, self.now, *map(price, ohlc), vol)
         self.broker.observe(self.position, BarFrame(self.now, (bar,)))
         self.reports += self.broker.reports_until(self.now)
 

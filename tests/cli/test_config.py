@@ -243,7 +243,9 @@ def test_what_cannot_be_is_said(text, sentence):
     assert sentence in complaint(text)
 
 
-@pytest.mark.parametrize("key", ["api_secret", "api_key", "access_token", "password", "totp", "pin"])
+@pytest.mark.parametrize(
+    "key", ["api_secret", "api_key", "access_token", "password", "totp", "pin"]
+)
 def test_credentials_are_refused_and_not_repeated(key):
     said = complaint(f"trading:\n  mode: paper\n  {key}: hunter2\n")
     assert said.startswith(f"my.yaml:3: trading.{key} is a credential")
@@ -309,7 +311,9 @@ def test_no_text_makes_the_reader_fail_in_any_other_way(text):
     st.sampled_from(["trading.mode", "risk.max_daily_loss_pct", "paper.charges", "strategies"]),
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text("ab:%₹1 ", max_size=6),
-        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab", min_size=1), inner),
+        lambda inner: (
+            st.lists(inner, max_size=3) | st.dictionaries(st.text("ab", min_size=1), inner)
+        ),
         max_leaves=5,
     ),
 )

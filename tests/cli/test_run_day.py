@@ -99,7 +99,9 @@ def test_the_seeds_commands_run_word_for_word(typed, engines):
     assert day.request.engines is engines
 
 
-@pytest.mark.parametrize("typed", ["--mode live --engines fno", "--login --mode live --engines fno"])
+@pytest.mark.parametrize(
+    "typed", ["--mode live --engines fno", "--login --mode live --engines fno"]
+)
 def test_live_is_refused_in_one_sentence_that_says_what_works(typed, capsys):
     day = Asked()
     assert run(*typed.split(), day=day) == 2
@@ -240,8 +242,21 @@ def test_the_help_documents_every_exit_code(capsys):
     text = capsys.readouterr().out
     for code in ("0    ", "1    ", "2    ", "3    ", "4    ", "5    ", "130  "):
         assert f"\n    {code}" in text
-    for option in ("--config", "--mode", "--engines", "--login", "--feed", "--tape", "--date",
-                   "--speed", "--artifacts", "--seed", "--fresh", "--json", "--charges-as-of"):
+    for option in (
+        "--config",
+        "--mode",
+        "--engines",
+        "--login",
+        "--feed",
+        "--tape",
+        "--date",
+        "--speed",
+        "--artifacts",
+        "--seed",
+        "--fresh",
+        "--json",
+        "--charges-as-of",
+    ):
         assert option in text  # fmt: skip
 
 

@@ -25,11 +25,7 @@ def test_a_restarted_run_goes_on_counting():
 
 
 def test_runs_and_days_do_not_share_tags():
-    tags = {
-        ClOrdIds(run, day)()
-        for run in ("a", "b")
-        for day in (DAY, DAY + dt.timedelta(days=1))
-    }
+    tags = {ClOrdIds(run, day)() for run in ("a", "b") for day in (DAY, DAY + dt.timedelta(days=1))}
     assert len(tags) == 4
 
 

@@ -30,7 +30,9 @@ def test_is_not_listed():
 """
 
 
-def run_suite(folder: Path, text: str, *options: str, ci: str = "true") -> subprocess.CompletedProcess:
+def run_suite(
+    folder: Path, text: str, *options: str, ci: str = "true"
+) -> subprocess.CompletedProcess:
     (folder / "conftest.py").write_text((TESTS / "conftest.py").read_text())
     (folder / "allowed_skips.toml").write_text((TESTS / "allowed_skips.toml").read_text())
     (folder / "pytest.ini").write_text("[pytest]\n")
