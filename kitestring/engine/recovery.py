@@ -81,6 +81,7 @@ def _notice(
     if isinstance(fact, HistoryLoaded):
         history.append(fact)
     elif isinstance(fact, PlaceOrder | ModifyOrder | CancelOrder):
+        latest.pop(fact.cl_ord_id, None)  # so that they stand in the order they were issued in
         latest[fact.cl_ord_id] = Unanswered(fact, commit.at)
 
 
