@@ -160,12 +160,15 @@ class OrderManager:
     def restore(self, cells: Mapping[str, bytes]) -> None:
         """Take up the orders of a recovered journal."""
         orders = [_DECODER.decode(raw) for key, raw in cells.items() if key.startswith(CELL)]
-        for order in sorted(orders, key=lambda order: order.cl_ord_id):
+        for order in sorted(orders, key=_by_id):
             self.table[order.cl_ord_id] = order
-            if order.status.terminal:
-                self._finished.append(order.cl_ord_id)
-            else:
+            if not order.status.terminal:
                 self.by_strategy.setdefault(order.strategy, {})[order.cl_ord_id] = order
+        # Forgotten in the order in which they finished, as they would have been without a restart.
+        over = (order for order in orders if order.status.terminal)
+        self._finished.extend(
+            order.cl_ord_id for order in sorted(over, key=lambda it: (it.updated_at, it.cl_ord_id))
+        )
 
     def _keep(self, order: Order) -> None:
         self.table[order.cl_ord_id] = order
@@ -182,8 +185,14 @@ class OrderManager:
             self._dirty[CELL + forgotten] = None
 
     def entries_working(self) -> list[Order]:
-        """Working orders that could still grow a position."""
-        return [order for order in self.all_working() if order.purpose is Purpose.ENTRY]
+        """Working orders that could still grow a position, oldest first."""
+        entries = (order for order in self.all_working() if order.purpose is Purpose.ENTRY)
+        return sorted(entries, key=_by_id)
+
+
+def _by_id(order: Order) -> ClOrdId:
+    """Ids are issued in rising order, which a restart cannot change."""
+    return order.cl_ord_id
 
 
 def _take_over(order: Order, report: ExecutionReport) -> None:

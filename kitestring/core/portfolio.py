@@ -204,15 +204,18 @@ class Portfolio:
             book.sold_value = book.sold_value + value
 
     def _reindex(self, book: Book) -> None:
-        others = [
-            open_book
-            for open_book in self.open_by_instrument.get(book.instrument, ())
-            if open_book is not book
+        """Keep books that share an instrument in the order of the day's strategies.
+
+        Not in the order of their fills, which a restart would not know: targets hit by the same
+        tick are left in this order.
+        """
+        together = [
+            each
+            for each in self.books.values()
+            if each.net_qty and each.instrument == book.instrument
         ]
-        if book.net_qty:
-            others.append(book)
-        if others:
-            self.open_by_instrument[book.instrument] = others
+        if together:
+            self.open_by_instrument[book.instrument] = together
         else:
             self.open_by_instrument.pop(book.instrument, None)
 
