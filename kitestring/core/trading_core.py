@@ -105,6 +105,10 @@ class CoreState(msgspec.Struct, kw_only=True, array_like=True):
     """Why entries stop until it is explained; empty when nothing is."""
     squared_off: list[str] = msgspec.field(default_factory=list)
     ended: bool = False
+    wakes: list[Instant] = msgspec.field(default_factory=list)
+    """When the core wants to be woken besides the market's own timers, as a heap."""
+    next_watch: Instant = 0
+    """Open positions are weighed again from here on."""
 
 
 class TradingCore:
@@ -152,8 +156,6 @@ class TradingCore:
         self._ids = ClOrdIds(settings.run_key, settings.date)
         self._commands: list[Command] = []
         self._positions: dict[StrategyId, int] = {}
-        self._wakes: list[Instant] = []
-        self._next_watch: Instant = 0
         self._stale_after = int(risk.stale_after_s * SECOND)
         self._watched = Standing(
             at=0,
@@ -213,6 +215,7 @@ class TradingCore:
             self.strategies.warm(self.market.accept_bar_frame(event))
         elif isinstance(event, TimerFired):
             if event.due_at >= self.market.next_due_at:
+                self.market.staleness(event.due_at)  # Told before, and not to be told again.
                 self.strategies.warm(self.market.close_due(event.due_at))
         else:
             self.market.gap(event)
@@ -229,11 +232,6 @@ class TradingCore:
         self.strategies.restore(cells)
         for name, book in self.portfolio.books.items():
             self._positions[name] = book.net_qty
-            if book.trade is not None and book.trade.exit_at is not None:
-                self._wake(book.trade.exit_at)
-        # Whatever was on its way when the house went down is looked at again at once.
-        if self.portfolio.open_by_instrument or any(True for _ in self.orders.all_working()):
-            self._wake(self.state.now)
         self._schedule()
 
     @property
@@ -255,11 +253,18 @@ class TradingCore:
         if not held:
             return
         for view in believed:
+<<<<<<< HEAD
             instrument = view.instrument.id
             if instrument in held:
                 self._mark(instrument, view.last_px)
         if at >= self._next_watch:
             self._watch(at)
+=======
+            if view.instrument.id in held:
+                self._mark(view.instrument.id, view.last_px)
+        if frame.received_at >= self.state.next_watch:
+            self._watch(frame.received_at)
+>>>>>>> laws
 
     def _on_bars(self, frame: BarFrame) -> None:
         at, state = frame.received_at, self.state
@@ -334,7 +339,7 @@ class TradingCore:
     def _on_timer(self, timer: TimerFired) -> None:
         at = timer.due_at
         self.state.now = max(self.state.now, at)
-        wakes = self._wakes
+        wakes = self.state.wakes
         while wakes and wakes[0] <= at:
             heapq.heappop(wakes)
         if at >= self.market.next_due_at:
@@ -624,8 +629,13 @@ class TradingCore:
 
     def _watch(self, at: Instant) -> None:
         """Weigh the day's result against the loss limits, at the marks of this moment."""
+<<<<<<< HEAD
         self._next_watch = at + WATCH_EVERY
         unrealised, open_positions = Money(0), 0
+=======
+        self.state.next_watch = at + WATCH_EVERY
+        unrealised = open_positions = 0
+>>>>>>> laws
         standing, views = self._watched, self._views
         standing.marks_fresh = True
         for instrument, books in self.portfolio.open_by_instrument.items():
@@ -861,12 +871,18 @@ class TradingCore:
         ]
 
     def _wake(self, at: Instant) -> None:
-        if at not in self._wakes:
-            heapq.heappush(self._wakes, at)
+        wakes = self.state.wakes
+        if at not in wakes:
+            heapq.heappush(wakes, at)
 
     def _schedule(self) -> None:
+<<<<<<< HEAD
         due_at, wakes = self.market.next_due_at, self._wakes
         self.next_due_at = wakes[0] if wakes and wakes[0] < due_at else due_at
+=======
+        wakes = self.state.wakes
+        self.next_due_at = min(self.market.next_due_at, wakes[0] if wakes else NEVER)
+>>>>>>> laws
 
     def _note(self, kind: str, sentence: str) -> None:
         self.facts.append(Note(at=self.state.now, kind=kind, sentence=sentence))

@@ -196,6 +196,10 @@ class Order(msgspec.Struct, kw_only=True, array_like=True):
     """When a stop was released into the market; it may still rest unfilled after a gap."""
     plan: Signal | None = None
     """For an entry: the signal whose stop, target and time stop the position will carry."""
+    told_qty: int = 0
+    """The most the broker has said is filled; above ``cum_qty`` while a trade is still untold."""
+    ends_as: OrdStatus | None = None
+    """How the order ended, while a trade of it is still untold; it counts as working until then."""
 
     @property
     def leaves_qty(self) -> int:
