@@ -253,18 +253,11 @@ class TradingCore:
         if not held:
             return
         for view in believed:
-<<<<<<< HEAD
             instrument = view.instrument.id
             if instrument in held:
                 self._mark(instrument, view.last_px)
-        if at >= self._next_watch:
+        if at >= self.state.next_watch:
             self._watch(at)
-=======
-            if view.instrument.id in held:
-                self._mark(view.instrument.id, view.last_px)
-        if frame.received_at >= self.state.next_watch:
-            self._watch(frame.received_at)
->>>>>>> laws
 
     def _on_bars(self, frame: BarFrame) -> None:
         at, state = frame.received_at, self.state
@@ -629,13 +622,8 @@ class TradingCore:
 
     def _watch(self, at: Instant) -> None:
         """Weigh the day's result against the loss limits, at the marks of this moment."""
-<<<<<<< HEAD
-        self._next_watch = at + WATCH_EVERY
-        unrealised, open_positions = Money(0), 0
-=======
         self.state.next_watch = at + WATCH_EVERY
-        unrealised = open_positions = 0
->>>>>>> laws
+        unrealised, open_positions = Money(0), 0
         standing, views = self._watched, self._views
         standing.marks_fresh = True
         for instrument, books in self.portfolio.open_by_instrument.items():
@@ -876,13 +864,8 @@ class TradingCore:
             heapq.heappush(wakes, at)
 
     def _schedule(self) -> None:
-<<<<<<< HEAD
-        due_at, wakes = self.market.next_due_at, self._wakes
+        due_at, wakes = self.market.next_due_at, self.state.wakes
         self.next_due_at = wakes[0] if wakes and wakes[0] < due_at else due_at
-=======
-        wakes = self.state.wakes
-        self.next_due_at = min(self.market.next_due_at, wakes[0] if wakes else NEVER)
->>>>>>> laws
 
     def _note(self, kind: str, sentence: str) -> None:
         self.facts.append(Note(at=self.state.now, kind=kind, sentence=sentence))
