@@ -174,6 +174,8 @@ class PaperEngine:
                 follower=scribe,
                 inbox=story.last.inbox if story.last is not None else 0,
                 feed_position=story.last.feed_position if story.last is not None else 0,
+                frame_left=story.last.frame_left if story.last is not None else 0,
+                heard=story.heard,
             )
             if scribe.tally.sealed is not None:
                 result = day_result(core, manifest, scribe.tally, paths, plan)
