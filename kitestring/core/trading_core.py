@@ -673,15 +673,19 @@ class TradingCore:
 
     def _late_entry(self, order: Order) -> None:
         """An entry acknowledged after entries were over is withdrawn."""
-        segment = self.instruments[order.instrument].segment.value
+        if order.is_exit or order.status not in _RESTING:
+            return
+        squared_off = self.state.squared_off
         over = self.risk.state.halted is not None or (
-            order.product is Product.MIS and segment in self.state.squared_off
+            bool(squared_off)
+            and order.product is Product.MIS
+            and self.instruments[order.instrument].segment.value in squared_off
         )
-        if over and not order.is_exit and order.status in _RESTING:
+        if over:
             self._want(
                 CancelOrder(cl_ord_id=order.cl_ord_id, at=self.state.now, reason="entries over")
             )
-        elif not order.is_exit and order.status in _RESTING:
+        else:
             self._wake(order.created_at + ENTRY_PATIENCE)
 
     def _late_leaving(self, book: Book) -> None:
@@ -689,9 +693,12 @@ class TradingCore:
         trade = book.trade
         if trade is None or trade.leaving is not None:
             return
-        segment = self.instruments[book.instrument].segment.value
-        halted = self.risk.state.halted
-        if book.product is Product.MIS and segment in self.state.squared_off:
+        halted, squared_off = self.risk.state.halted, self.state.squared_off
+        if (
+            squared_off
+            and book.product is Product.MIS
+            and self.instruments[book.instrument].segment.value in squared_off
+        ):
             trade.leaving = ExitReason.SQUARE_OFF
         elif halted is not None and halted.policy is HaltPolicy.FLATTEN:
             trade.leaving = ExitReason.HALT
