@@ -537,6 +537,12 @@ class TradingCore:
         self.must_commit = True
         for report in event.reports:
             self._report(report)
+        for report in event.reports:
+            # Only now: most entries are acknowledged and filled in one message, and a timer for
+            # each of them would cost a twentieth of the order.
+            order = self.orders.table.get(report.cl_ord_id)
+            if order is not None and order.status in _RESTING and not order.is_exit:
+                self._wake(order.created_at + ENTRY_PATIENCE)
         self._schedule()
 
     def _report(self, report: ExecutionReport) -> None:
@@ -685,8 +691,6 @@ class TradingCore:
             self._want(
                 CancelOrder(cl_ord_id=order.cl_ord_id, at=self.state.now, reason="entries over")
             )
-        else:
-            self._wake(order.created_at + ENTRY_PATIENCE)
 
     def _late_leaving(self, book: Book) -> None:
         """A position that appears after its time is over (halted, squared off) is closed again."""
