@@ -535,6 +535,12 @@ class TradingCore:
         self.must_commit = True
         for report in event.reports:
             self._report(report)
+        for report in event.reports:
+            # Only now: most entries are acknowledged and filled in one message, and a timer for
+            # each of them would cost a twentieth of the order.
+            order = self.orders.table.get(report.cl_ord_id)
+            if order is not None and order.status in _RESTING and not order.is_exit:
+                self._wake(order.created_at + ENTRY_PATIENCE)
         self._schedule()
 
     def _report(self, report: ExecutionReport) -> None:
@@ -671,25 +677,30 @@ class TradingCore:
 
     def _late_entry(self, order: Order) -> None:
         """An entry acknowledged after entries were over is withdrawn."""
-        segment = self.instruments[order.instrument].segment.value
+        if order.is_exit or order.status not in _RESTING:
+            return
+        squared_off = self.state.squared_off
         over = self.risk.state.halted is not None or (
-            order.product is Product.MIS and segment in self.state.squared_off
+            bool(squared_off)
+            and order.product is Product.MIS
+            and self.instruments[order.instrument].segment.value in squared_off
         )
-        if over and not order.is_exit and order.status in _RESTING:
+        if over:
             self._want(
                 CancelOrder(cl_ord_id=order.cl_ord_id, at=self.state.now, reason="entries over")
             )
-        elif not order.is_exit and order.status in _RESTING:
-            self._wake(order.created_at + ENTRY_PATIENCE)
 
     def _late_leaving(self, book: Book) -> None:
         """A position that appears after its time is over (halted, squared off) is closed again."""
         trade = book.trade
         if trade is None or trade.leaving is not None:
             return
-        segment = self.instruments[book.instrument].segment.value
-        halted = self.risk.state.halted
-        if book.product is Product.MIS and segment in self.state.squared_off:
+        halted, squared_off = self.risk.state.halted, self.state.squared_off
+        if (
+            squared_off
+            and book.product is Product.MIS
+            and self.instruments[book.instrument].segment.value in squared_off
+        ):
             trade.leaving = ExitReason.SQUARE_OFF
         elif halted is not None and halted.policy is HaltPolicy.FLATTEN:
             trade.leaving = ExitReason.HALT
