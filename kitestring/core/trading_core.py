@@ -198,7 +198,6 @@ class TradingCore:
 
     def take(self) -> tuple[tuple[Fact, ...], Dirty]:
         """What the journal has to keep since the last time; called once per commit."""
-        self.portfolio.touch_open()
         self.state.issued = self._ids.issued
         self.dirty[CELL] = self.state
         facts, cells = tuple(self.facts), dict(self.dirty)
@@ -283,8 +282,10 @@ class TradingCore:
             pnl = px * (book.net_qty * book.multiplier) - book.open_cost
             if pnl > trade.mfe:
                 trade.mfe = pnl
+                self.portfolio.touch(book)
             elif pnl < trade.mae:
                 trade.mae = pnl
+                self.portfolio.touch(book)
             target = trade.target_px
             if (
                 target is not None
@@ -302,11 +303,13 @@ class TradingCore:
             units = book.net_qty * book.multiplier
             best, worst = (bar.high, bar.low) if units > 0 else (bar.low, bar.high)
             pnl = best * units - book.open_cost
-            if pnl > trade.mfe:  # noqa: PLR1730 - max() would cost a call per bar
+            if pnl > trade.mfe:
                 trade.mfe = pnl
+                self.portfolio.touch(book)
             pnl = worst * units - book.open_cost
-            if pnl < trade.mae:  # noqa: PLR1730 - as above
+            if pnl < trade.mae:
                 trade.mae = pnl
+                self.portfolio.touch(book)
             target = trade.target_px
             if (
                 target is not None
@@ -383,6 +386,7 @@ class TradingCore:
                 continue
             if any(bar.instrument == row.source and bar.minutes == row.minutes for bar in bars):
                 close = self._views[row.instrument].last_px
+                self.portfolio.touch(book)  # a best close counts even where the stop stays
                 if self.exits.trail(book, close):
                     self._settle(book)
 
@@ -592,6 +596,9 @@ class TradingCore:
     def _settle(self, book: Book) -> None:
         view = self._views[book.instrument]
         wants = self.exits.settle(book, view.bid_px, view.ask_px, view.last_px, self.state.now)
+        # Whatever a caller decided about the trade (leaving, a signal that waits) ends here.
+        if book.net_qty:
+            self.portfolio.touch(book)
         for want in wants:
             self._want(want)
         if self.exits.wake_at < NEVER:
