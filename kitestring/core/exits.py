@@ -78,7 +78,9 @@ class Exits:
         astray = [order for order in exits if order.side is not closing]
         if astray:
             # Left from the other side of a reversal: filled now, it would grow the position.
-            return [_cancel(order, at, "wrong side") for order in astray if order.status in _RESTING]
+            return [
+                _cancel(order, at, "wrong side") for order in astray if order.status in _RESTING
+            ]
         turning = [order for order in working if not order.is_exit and order.side is closing]
         if turning:
             return self._turn(trade, turning, at)
@@ -170,7 +172,9 @@ class Exits:
         wait_s = self._wait(trade, at, trade.exit_rejections)
         what = "stop" if order.purpose is Purpose.STOP else "exit"
         when = f"in {wait_s} s" if wait_s else "now"
-        return f"The {what} of {book.strategy} was withdrawn ({order.text}); sending it again {when}."
+        return (
+            f"The {what} of {book.strategy} was withdrawn ({order.text}); sending it again {when}."
+        )
 
     def answered(self, book: Book) -> None:
         """An exit traded or was changed as asked: the broker takes our orders again."""
@@ -256,9 +260,7 @@ class Exits:
                 wants.extend(self._withdraw(order, at))
         # A stop that was triggered is an exit on its way: chased like one, not withdrawn.
         stops = [
-            order
-            for order in exits
-            if order.purpose is Purpose.STOP and order.triggered_at is None
+            order for order in exits if order.purpose is Purpose.STOP and order.triggered_at is None
         ]
         if stops:
             # Stops first, exits only once they are gone: together they would be twice the position.

@@ -580,9 +580,7 @@ class TradingCore:
     def _withdraw_entries(self, book: Book, reason: str) -> None:
         for order in list(self.orders.working(book.strategy)):
             if not order.is_exit and order.status in _RESTING:
-                self._want(
-                    CancelOrder(cl_ord_id=order.cl_ord_id, at=self.state.now, reason=reason)
-                )
+                self._want(CancelOrder(cl_ord_id=order.cl_ord_id, at=self.state.now, reason=reason))
 
     def _reenter(self, waiting: Signal, book: Book) -> None:
         """The old side is out; the reversal that waited for it goes on if its signal is still fresh."""
@@ -849,6 +847,11 @@ class TradingCore:
         phase = session.phase_at(at)
         if phase is not PhaseKind.CONTINUOUS:
             return "SESSION_CLOSED", f"the market is {phase}"
+        if settings.product is Product.MIS and at >= session.square_off_at:
+            return (
+                "ENTRY_CUTOFF",
+                f"intraday positions are flat from {ist_clock(session.square_off_at)}",
+            )
         if at >= session.entry_cutoff_at:
             return "ENTRY_CUTOFF", f"no new positions after {ist_clock(session.entry_cutoff_at)}"
         source = self._views[settings.source]
