@@ -250,8 +250,9 @@ def take_places():
 
     def restore(*args):
         moments.now("before restoring")
-        real_restore(*args)
+        taped_to = real_restore(*args)
         moments.now("after restoring")
+        return taped_to
 
     paper_engine.restore = restore
     if orders.rewrite_always:

@@ -73,9 +73,13 @@ def test_a_tape_that_lost_its_end_to_a_power_failure_is_a_gap_and_no_order_is_lo
     stopped(house)
     path = house.run / "tape.bin"
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 3 // 4])
-    house.finished()
+    stopped_at = house.commits()[-1][1].at
+    # Killed as soon as the gap is in the journal, and started again: it is there, and once.
+    house.killed("after commit", 1)
+    summary = house.finished()
     (gap,) = facts(house.commits(), Gap)
-    assert gap.start_at < gap.end_at
+    assert gap.start_at < gap.end_at == stopped_at
+    assert summary["halted"] is None
     judge(house)
 
 
@@ -101,7 +105,16 @@ def test_a_damaged_line_in_the_middle_of_the_exchanges_ledger_stops_the_start(ho
 def test_an_exchange_that_lost_its_ledger_stops_the_start(house):
     stopped(house)
     (house.run / "exchange_ledger.jsonl").unlink()
-    refused(house, "ledger")
+    refused(house, "has lost what the journal holds (order K")
+
+
+def test_an_exchange_that_lost_a_fill_stops_the_start(house):
+    stopped(house)
+    path = house.run / "exchange_ledger.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    last_trade = max(number for number, line in enumerate(lines) if b'"TRADE"' in line)
+    path.write_bytes(b"".join(lines[:last_trade]))
+    refused(house, "has lost what the journal holds (")
 
 
 @pytest.mark.parametrize("lost", ["orders.csv", "fills.csv", "trades.csv"])
