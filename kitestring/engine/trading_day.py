@@ -120,8 +120,9 @@ class TradingDay:
             ticks = frame.ticks
             # A stamp from the future must not ring tomorrow's bells.
             reached = min(ticks[0].event_at, at)
-            if core.next_due_at <= reached or broker.next_due_at <= at:
-                self._catch_up(reached, at)
+            # What the broker says at this very instant comes after it has seen the frame.
+            if core.next_due_at <= reached or broker.next_due_at < at:
+                self._catch_up(reached, at - 1)
             self._frame_left = left = len(ticks)
             self.ticks += left
             of_bars = False
@@ -263,10 +264,9 @@ class TradingDay:
         core = self.core
         end = max(session.close_at for session in core.sessions.values()) + 2 * SECOND
         end = max(end, core.state.now)
-        while min(core.next_due_at, self._broker.next_due_at) <= end:
-            self._catch_up(
-                min(core.next_due_at, end), min(core.next_due_at, self._broker.next_due_at, end)
-            )
+        # One instant at a time: an answer born on the way comes before a later timer.
+        while (at := min(core.next_due_at, self._broker.next_due_at)) <= end:
+            self._catch_up(at, at)
         if not core.state.ended:
             self.tell(SessionEnded(end))
 
