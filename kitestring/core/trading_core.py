@@ -625,7 +625,7 @@ class TradingCore:
     def _watch(self, at: Instant) -> None:
         """Weigh the day's result against the loss limits, at the marks of this moment."""
         self._next_watch = at + WATCH_EVERY
-        unrealised = open_positions = 0
+        unrealised, open_positions = Money(0), 0
         standing, views = self._watched, self._views
         standing.marks_fresh = True
         for instrument, books in self.portfolio.open_by_instrument.items():
@@ -635,12 +635,12 @@ class TradingCore:
                 standing.marks_why = (
                     f"{view.instrument.symbol} last traded at {ist_clock(view.last_at)}"
                 )
-            px = int(view.last_px)
+            px = view.last_px
             for book in books:
-                unrealised += px * book.net_qty * book.multiplier - int(book.open_cost)
+                unrealised += px * (book.net_qty * book.multiplier) - book.open_cost
                 open_positions += 1
         portfolio = self.portfolio
-        day_pnl = portfolio.realised + Money(unrealised) - portfolio.charges_money
+        day_pnl = portfolio.realised + unrealised - portfolio.charges_money
         standing.at = at
         standing.day_pnl = day_pnl
         standing.equity = standing.opening_equity + day_pnl

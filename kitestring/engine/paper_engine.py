@@ -237,9 +237,10 @@ class PaperEngine:
         taped_to = restore(core, journal, story, reader.records(whole))
         broker.recover(ledger.records, story.last.at, story.last.feed_position)
         # The exchange saw every frame; seeing them again gives it back its quotes.
-        again = self._plan.feed.frames()
-        for position in range(1, story.last.feed_position + 1):
-            broker.observe(position, next(again))
+        for position, frame in enumerate(self._plan.feed.frames(), 1):
+            if position > story.last.feed_position and frame.received_at > story.last.at:
+                break
+            broker.observe(position, frame)
         if whole == story.last.tape_offset:
             return None
         return Gap(

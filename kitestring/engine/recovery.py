@@ -81,6 +81,7 @@ def _notice(
     if isinstance(fact, HistoryLoaded):
         history.append(fact)
     elif isinstance(fact, PlaceOrder | ModifyOrder | CancelOrder):
+        latest.pop(fact.cl_ord_id, None)  # An order's latest command stands where it was issued.
         latest[fact.cl_ord_id] = Unanswered(fact, commit.at)
 
 

@@ -103,12 +103,13 @@ class TradingDay:
         """Everything due before this frame, then the frame itself."""
         core, broker = self.core, self._broker
         at = frame.received_at
+        whole = frame
         if type(frame) is TickFrame:
             ticks = frame.ticks
             # A stamp from the future must not ring tomorrow's bells.
             reached = min(ticks[0].event_at, at)
-            if core.next_due_at <= reached or broker.next_due_at <= at:
-                self._catch_up(reached, at)
+            if core.next_due_at <= reached or broker.next_due_at < at:
+                self._catch_up(reached, at - 1)
             if ticks[-1].event_at >= core.next_due_at:
                 frame = self._take_first_part(frame)
             self.ticks += len(ticks)
@@ -120,10 +121,12 @@ class TradingDay:
             first = frame.bars[0]
             if core.next_due_at < first.close_at or broker.next_due_at <= first.open_at:
                 self._catch_up(first.close_at - 1, first.open_at)
-        self.feed_position = position = self.feed_position + 1
-        broker.observe(position, frame)
+        # The exchange sees the whole frame, once. What it reports at this very instant is committed
+        # before the core has taken the frame, so those commits carry the position before it.
+        broker.observe(self.feed_position + 1, whole)
         if broker.next_due_at <= at:
             self._catch_up(-1, at)
+        self.feed_position += 1
         self.inbox = inbox = self.inbox + 1
         self._tape.append_frame(inbox, frame)
         commands = core.step(frame)
@@ -157,12 +160,11 @@ class TradingDay:
             return frame
         self.inbox += 1
         first = TickFrame(frame.received_at, before)
-        self._broker.observe(self.feed_position, first)
         self._tape.append_frame(self.inbox, first)
         commands = self.core.step(first)
         if self.core.must_commit:
             self._commit(commands)
-        self._catch_up(min(after[0].event_at, frame.received_at), frame.received_at)
+        self._catch_up(min(after[0].event_at, frame.received_at), frame.received_at - 1)
         return TickFrame(frame.received_at, after)
 
     def _catch_up(self, reached: Instant, at: Instant) -> None:
@@ -206,10 +208,9 @@ class TradingDay:
         core = self.core
         end = max(session.close_at for session in core.sessions.values()) + 2 * SECOND
         end = max(end, core.state.now)
-        while min(core.next_due_at, self._broker.next_due_at) <= end:
-            self._catch_up(
-                min(core.next_due_at, end), min(core.next_due_at, self._broker.next_due_at, end)
-            )
+        # One instant at a time: an answer born on the way comes before a later timer.
+        while (at := min(core.next_due_at, self._broker.next_due_at)) <= end:
+            self._catch_up(at, at)
         if not core.state.ended:
             self.tell(SessionEnded(end))
 
