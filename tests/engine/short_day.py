@@ -261,7 +261,9 @@ OF_THE_PROCESS = ("ticks", "wall_s", "resumed", "already_finished", "interrupted
 
 def traded(house, summary):
     """Everything that must come out the same however often the day was interrupted."""
-    texts = {name: (house.run / name).read_text() for name in ("orders.csv", "fills.csv", "trades.csv")}
+    texts = {
+        name: (house.run / name).read_text() for name in ("orders.csv", "fills.csv", "trades.csv")
+    }
     return {
         **texts,
         "ledger": house.ledger_text(),
