@@ -76,6 +76,14 @@ def test_one_bad_mark_stops_nobody_and_two_that_agree_do():
     assert risk.watch_strategy(CAPPED, money(-5_000), at("10:00:05")) is None, "told once"
 
 
+@pytest.mark.parametrize(("pnl", "stopped"), [("-3999.99", False), ("-4000", True)])
+def test_its_limit_is_reached_at_the_rupee(pnl, stopped):
+    risk = engine()
+    for second in ("10:00:01", "10:00:02"):
+        risk.watch_strategy(CAPPED, money(pnl), at(second))
+    assert risk.has_lost("ema") is stopped
+
+
 def test_a_strategy_stopped_for_the_day_stays_so_when_the_price_comes_back():
     risk = engine()
     for second in ("10:00:01", "10:00:02"):
