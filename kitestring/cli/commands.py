@@ -10,6 +10,7 @@ import click
 
 from kitestring import __version__
 from kitestring.cli.run_day import run_command, run_day
+from kitestring.cli.strategy_commands import check, new, strategies
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -41,6 +42,9 @@ def tape_check(path: Path) -> None:
 
 house.add_command(run_day, "run-day")
 house.add_command(run_day, "day")
+house.add_command(new)
+house.add_command(check)
+house.add_command(strategies)
 
 
 def main() -> NoReturn:

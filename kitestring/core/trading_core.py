@@ -138,6 +138,7 @@ class TradingCore:
         self.instruments = {instrument.id: instrument for instrument in instruments}
         self.sessions = sessions
         self._strategies_by_name = {row.name: row for row in settings.strategies}
+        self._capped = tuple(row for row in settings.strategies if row.loss_max is not None)
         risk = settings.risk
         self.strategies = StrategyEngine(
             settings.strategies, definitions, self.instruments, sessions, self.dirty
@@ -466,6 +467,8 @@ class TradingCore:
             ask_px=view.ask_px,
         )
         standing = self._standing(settings, at)
+        if settings.loss_max is not None:
+            standing.strategy_pnl = book.result(view.last_px)
         standing.margin_per_unit = self._margin_with_room(view, settings.product, side)
         verdict = self.risk.check_entry(request, standing)
         self.facts.append(verdict)
@@ -687,6 +690,18 @@ class TradingCore:
         if halt is not None:
             self.facts.append(halt)
             self._halted(halt)
+        for row in self._capped:
+            self._watch_strategy(row, at)
+
+    def _watch_strategy(self, row: StrategySettings, at: Instant) -> None:
+        """A strategy at its own loss limit is taken out, and enters no more today."""
+        book, view = self.portfolio.books[row.name], self._views[row.instrument]
+        if not book.net_qty or at - view.last_at > self._stale_after:
+            return
+        sentence = self.risk.watch_strategy(row, book.result(view.last_px), at)
+        if sentence is not None:
+            self._note("strategy loss", f"{sentence} Its position is closed.")
+            self._leave(book, ExitReason.STRATEGY_LOSS)
 
     def _halted(self, halt: HaltSession) -> None:
         """Entries are over for today: withdraw those that work, then run the halt's policy."""
@@ -742,6 +757,8 @@ class TradingCore:
             trade.leaving = ExitReason.SQUARE_OFF
         elif halted is not None and halted.policy is HaltPolicy.FLATTEN:
             trade.leaving = ExitReason.HALT
+        elif self.risk.has_lost(book.strategy):
+            trade.leaving = ExitReason.STRATEGY_LOSS
 
     def _on_operator(self, command: OperatorCommand) -> None:
         self.state.now = max(self.state.now, command.at)
@@ -797,7 +814,11 @@ class TradingCore:
 
     def limits_used(self) -> list[Usage]:
         """Every limit that is on, and how much of it is used now."""
-        return self.risk.used(self._standing(None, self.state.now))
+        rows = self.risk.used(self._standing(None, self.state.now))
+        for row in self.settings.strategies:
+            pnl = self.portfolio.books[row.name].result(self._reference(row.instrument))
+            rows += self.risk.used_by(row, pnl)
+        return rows
 
     def _reference(self, instrument: InstrumentId) -> Price:
         return self._views[instrument].last_px
