@@ -9,6 +9,7 @@ from typing import NoReturn
 import click
 
 from kitestring import __version__
+from kitestring.cli.answers import ANSWERS
 from kitestring.cli.run_day import run_command, run_day
 
 
@@ -41,6 +42,8 @@ def tape_check(path: Path) -> None:
 
 house.add_command(run_day, "run-day")
 house.add_command(run_day, "day")
+for answer in ANSWERS:
+    house.add_command(answer)
 
 
 def main() -> NoReturn:
