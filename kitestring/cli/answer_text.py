@@ -31,7 +31,7 @@ def labelled(label: str, text: str, *, indent: int = _LABEL, width: int = WIDTH)
     ) or [label]
 
 
-def number(value: float | str | bool) -> str:  # noqa: PYI041 - an int is shown as an int
+def number(value: float | str | bool) -> str:
     """A number a strategy read: two places, grouped as in India; whole numbers as they are."""
     if isinstance(value, bool) or not isinstance(value, float):
         return str(value)

@@ -223,18 +223,18 @@ def _traded(day: Why) -> str:
     entries = sum(len(idea.orders) for idea in day.ideas)
     if not entries:
         return "no order was sent"
-    text = f"{_count(entries, 'entry order')}, {_count(day.fills, 'fill')}, "
+    text = f"{_count(entries, 'entry', 'entries')}, {_count(day.fills, 'fill')}, "
     text += _count(len(day.trades), "round trip")
     if day.trades:
         net = sum(
-            (int(trade.gross) - int(charge_as_money(trade.charges.total)) for trade in day.trades)
+            int(trade.gross) - int(charge_as_money(trade.charges.total)) for trade in day.trades
         )
         text += f", net {show_rupees(type(day.trades[0].gross)(net), signed=True)}"
     return text
 
 
-def _count(count: int, what: str) -> str:
-    return f"{count} {what}" + ("" if count == 1 else "s")
+def _count(count: int, one: str, more: str = "") -> str:
+    return f"{count} {one}" if count == 1 else f"{count} {more or one + 's'}"
 
 
 def _silent(hearing: Hearing, at: Instant, asked: str) -> str:

@@ -36,7 +36,6 @@ from kitestring.store.order_rows import OrderRow, OrderRows
 from kitestring.store.run_reader import Recorded
 from kitestring.store.tape_reader import TapeReader
 
-
 F = TypeVar("F", StrategyReady, StrategyOff)
 
 
@@ -79,7 +78,7 @@ class Why(msgspec.Struct, frozen=True, kw_only=True):
     off: StrategyOff | None
     signals: tuple[Signal, ...]
     ideas: tuple[Idea, ...]
-    """Signals to BUY and to SELL; an EXIT asks nobody."""
+    """Signals to BUY and to SELL; an EXIT asks nobody. Of their orders, the entries."""
     holds: tuple[tuple[str, int], ...]
     """Reasons of HOLD with their counts, the most frequent first."""
     refusals: tuple[Blocked, ...]
@@ -293,7 +292,11 @@ def _ideas(facts: Sequence[Fact], name: str) -> list[Idea]:
         Idea(
             signal=fact,
             verdict=verdicts.get(fact.signal_id),
-            orders=tuple(row for row in rows if row.intent.signal_id == fact.signal_id),
+            orders=tuple(
+                row
+                for row in rows
+                if row.intent.signal_id == fact.signal_id and row.intent.purpose is Purpose.ENTRY
+            ),
         )
         for fact in facts
         if isinstance(fact, Signal)
