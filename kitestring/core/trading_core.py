@@ -105,6 +105,10 @@ class CoreState(msgspec.Struct, kw_only=True, array_like=True):
     """Why entries stop until it is explained; empty when nothing is."""
     squared_off: list[str] = msgspec.field(default_factory=list)
     ended: bool = False
+    wakes: list[Instant] = msgspec.field(default_factory=list)
+    """When the core wants to be woken besides the market's own timers, as a heap."""
+    next_watch: Instant = 0
+    """Open positions are weighed again from here on."""
 
 
 class TradingCore:
@@ -152,8 +156,6 @@ class TradingCore:
         self._ids = ClOrdIds(settings.run_key, settings.date)
         self._commands: list[Command] = []
         self._positions: dict[StrategyId, int] = {}
-        self._wakes: list[Instant] = []
-        self._next_watch: Instant = 0
         self._stale_after = int(risk.stale_after_s * SECOND)
         self._watched = Standing(
             at=0,
@@ -213,6 +215,7 @@ class TradingCore:
             self.strategies.warm(self.market.accept_bar_frame(event))
         elif isinstance(event, TimerFired):
             if event.due_at >= self.market.next_due_at:
+                self.market.staleness(event.due_at)  # Told before, and not to be told again.
                 self.strategies.warm(self.market.close_due(event.due_at))
         else:
             self.market.gap(event)
@@ -229,11 +232,6 @@ class TradingCore:
         self.strategies.restore(cells)
         for name, book in self.portfolio.books.items():
             self._positions[name] = book.net_qty
-            if book.trade is not None and book.trade.exit_at is not None:
-                self._wake(book.trade.exit_at)
-        # Whatever was on its way when the house went down is looked at again at once.
-        if self.portfolio.open_by_instrument or any(True for _ in self.orders.all_working()):
-            self._wake(self.state.now)
         self._schedule()
 
     @property
@@ -258,7 +256,7 @@ class TradingCore:
             instrument = view.instrument.id
             if instrument in held:
                 self._mark(instrument, view.last_px)
-        if at >= self._next_watch:
+        if at >= self.state.next_watch:
             self._watch(at)
 
     def _on_bars(self, frame: BarFrame) -> None:
@@ -334,7 +332,7 @@ class TradingCore:
     def _on_timer(self, timer: TimerFired) -> None:
         at = timer.due_at
         self.state.now = max(self.state.now, at)
-        wakes = self._wakes
+        wakes = self.state.wakes
         while wakes and wakes[0] <= at:
             heapq.heappop(wakes)
         if at >= self.market.next_due_at:
@@ -537,6 +535,12 @@ class TradingCore:
         self.must_commit = True
         for report in event.reports:
             self._report(report)
+        for report in event.reports:
+            # Only now: most entries are acknowledged and filled in one message, and a timer for
+            # each of them would cost a twentieth of the order.
+            order = self.orders.table.get(report.cl_ord_id)
+            if order is not None and order.status in _RESTING and not order.is_exit:
+                self._wake(order.created_at + ENTRY_PATIENCE)
         self._schedule()
 
     def _report(self, report: ExecutionReport) -> None:
@@ -624,7 +628,7 @@ class TradingCore:
 
     def _watch(self, at: Instant) -> None:
         """Weigh the day's result against the loss limits, at the marks of this moment."""
-        self._next_watch = at + WATCH_EVERY
+        self.state.next_watch = at + WATCH_EVERY
         unrealised, open_positions = Money(0), 0
         standing, views = self._watched, self._views
         standing.marks_fresh = True
@@ -673,25 +677,30 @@ class TradingCore:
 
     def _late_entry(self, order: Order) -> None:
         """An entry acknowledged after entries were over is withdrawn."""
-        segment = self.instruments[order.instrument].segment.value
+        if order.is_exit or order.status not in _RESTING:
+            return
+        squared_off = self.state.squared_off
         over = self.risk.state.halted is not None or (
-            order.product is Product.MIS and segment in self.state.squared_off
+            bool(squared_off)
+            and order.product is Product.MIS
+            and self.instruments[order.instrument].segment.value in squared_off
         )
-        if over and not order.is_exit and order.status in _RESTING:
+        if over:
             self._want(
                 CancelOrder(cl_ord_id=order.cl_ord_id, at=self.state.now, reason="entries over")
             )
-        elif not order.is_exit and order.status in _RESTING:
-            self._wake(order.created_at + ENTRY_PATIENCE)
 
     def _late_leaving(self, book: Book) -> None:
         """A position that appears after its time is over (halted, squared off) is closed again."""
         trade = book.trade
         if trade is None or trade.leaving is not None:
             return
-        segment = self.instruments[book.instrument].segment.value
-        halted = self.risk.state.halted
-        if book.product is Product.MIS and segment in self.state.squared_off:
+        halted, squared_off = self.risk.state.halted, self.state.squared_off
+        if (
+            squared_off
+            and book.product is Product.MIS
+            and self.instruments[book.instrument].segment.value in squared_off
+        ):
             trade.leaving = ExitReason.SQUARE_OFF
         elif halted is not None and halted.policy is HaltPolicy.FLATTEN:
             trade.leaving = ExitReason.HALT
@@ -861,11 +870,12 @@ class TradingCore:
         ]
 
     def _wake(self, at: Instant) -> None:
-        if at not in self._wakes:
-            heapq.heappush(self._wakes, at)
+        wakes = self.state.wakes
+        if at not in wakes:
+            heapq.heappush(wakes, at)
 
     def _schedule(self) -> None:
-        due_at, wakes = self.market.next_due_at, self._wakes
+        due_at, wakes = self.market.next_due_at, self.state.wakes
         self.next_due_at = wakes[0] if wakes and wakes[0] < due_at else due_at
 
     def _note(self, kind: str, sentence: str) -> None:

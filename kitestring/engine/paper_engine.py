@@ -174,6 +174,8 @@ class PaperEngine:
                 follower=scribe,
                 inbox=story.last.inbox if story.last is not None else 0,
                 feed_position=story.last.feed_position if story.last is not None else 0,
+                frame_left=story.last.frame_left if story.last is not None else 0,
+                heard=story.heard,
             )
             if scribe.tally.sealed is not None:
                 result = day_result(core, manifest, scribe.tally, paths, plan)
@@ -237,9 +239,10 @@ class PaperEngine:
         taped_to = restore(core, journal, story, reader.records(whole))
         broker.recover(ledger.records, story.last.at, story.last.feed_position)
         # The exchange saw every frame; seeing them again gives it back its quotes.
-        again = self._plan.feed.frames()
-        for position in range(1, story.last.feed_position + 1):
-            broker.observe(position, next(again))
+        for position, frame in enumerate(self._plan.feed.frames(), 1):
+            if position > story.last.feed_position and frame.received_at > story.last.at:
+                break
+            broker.observe(position, frame)
         if whole == story.last.tape_offset:
             return None
         return Gap(

@@ -28,7 +28,15 @@ from kitestring.domain.ticks import TickFrame
 from kitestring.domain.verdicts import PlaceOrder
 from kitestring.engine import paper_engine, scribe, trading_day
 from kitestring.exchange import synthetic_market
-from kitestring.store import atomic_file, exchange_ledger, journal, ledgers, paths, state_store, tape
+from kitestring.store import (
+    atomic_file,
+    exchange_ledger,
+    journal,
+    ledgers,
+    paths,
+    state_store,
+    tape,
+)
 
 
 class Market(msgspec.Struct):
@@ -151,9 +159,7 @@ class MortalLedger(exchange_ledger.FileLedger):
         said = {"line": record.decode()}
         moments.now("before a ledger line", **said)
         half = record[: len(record) // 2]
-        moments.now(
-            "in a ledger line", before_dying=lambda: os.write(self._file, half), **said
-        )
+        moments.now("in a ledger line", before_dying=lambda: os.write(self._file, half), **said)
         super().append(record)
         moments.now("after a ledger line", **said)
 

@@ -66,8 +66,8 @@ strategies:
 """
 
 
-def make_market(path, *, frames_per_second=1, seed=1):
-    """Write the short market into a file; every ``1 / frames_per_second`` seconds arrive as one frame."""
+def make_market(path, *, seconds_per_frame=1, seed=1):
+    """Write the short market into a file."""
     chosen = [
         each
         for each in instruments_on(DAY)
@@ -91,9 +91,10 @@ def make_market(path, *, frames_per_second=1, seed=1):
         if frame.ticks[0].event_at >= end_at:
             break
         frames.append(frame)
-    together = round(1 / frames_per_second)
-    if together > 1:
-        frames = [_joined(frames[n : n + together]) for n in range(1, len(frames), together)]
+    if seconds_per_frame > 1:
+        # From the second one on, so that the ends of minutes fall into the middle of frames.
+        starts = range(1, len(frames), seconds_per_frame)
+        frames = [_joined(frames[start : start + seconds_per_frame]) for start in starts]
     manifest = msgspec.structs.replace(
         feed.manifest, sessions=sessions, frames_hint=len(frames), name="an hour of a synthetic day"
     )
@@ -261,7 +262,9 @@ OF_THE_PROCESS = ("ticks", "wall_s", "resumed", "already_finished", "interrupted
 
 def traded(house, summary):
     """Everything that must come out the same however often the day was interrupted."""
-    texts = {name: (house.run / name).read_text() for name in ("orders.csv", "fills.csv", "trades.csv")}
+    texts = {
+        name: (house.run / name).read_text() for name in ("orders.csv", "fills.csv", "trades.csv")
+    }
     return {
         **texts,
         "ledger": house.ledger_text(),
