@@ -290,6 +290,7 @@ class PaperEngine:
                 charges=plan.charge_book.name,
                 capital=int(settings.capital),
                 version=__version__,
+                settings=msgspec.msgpack.encode(settings),
             )
         )
         for instrument, minutes, bars in day.core.strategies.history_needed():
