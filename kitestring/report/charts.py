@@ -68,6 +68,8 @@ class Step(NamedTuple):
     start_at: Instant
     end_at: Instant
     level: int
+    moved: bool = False
+    """It goes on from the step before it, at another level."""
 
 
 class Chart(NamedTuple):
@@ -109,7 +111,12 @@ def draw(chart: Chart) -> Html:
         f'<svg viewBox="0 0 {_WIDE} {_HIGH}" preserveAspectRatio="none" aria-hidden="true">'
         f"{join(_paths(chart, scale))}</svg>"
     )
-    inside = (*_levels(scale, signed=chart.signed), *_hours(chart), stretched, *_marks(chart, scale))
+    inside = (
+        *_levels(scale, signed=chart.signed),
+        *_hours(chart),
+        stretched,
+        *_marks(chart, scale),
+    )
     picture = tag("svg", *inside, role="img", aria_label=chart.label)
     values = [[(at - span.start_at) // MINUTE, value] for at, value in chart.points]
     marks = [[(mark.at - span.start_at) / MINUTE, mark.value, mark.words] for mark in chart.marks]
@@ -165,8 +172,10 @@ def reach(mae: int, mfe: int, net: int, widest: int) -> Html:
     left, right, end = x(mae), x(mfe), x(net)
     return tag(
         "svg",
-        Html(f'<rect x="{left:.1f}%" width="{max(0.0, 50 - left):.1f}%" y="5" height="6" class="loss"/>'),
-        Html(f'<rect x="50%" width="{max(0.0, right - 50):.1f}%" y="5" height="6" class="gain"/>'),
+        Html(
+            f'<rect x="{left:.1f}%" width="{max(0.0, 50 - left):.1f}%" y="4" height="8" class="loss"/>'
+        ),
+        Html(f'<rect x="50%" width="{max(0.0, right - 50):.1f}%" y="4" height="8" class="gain"/>'),
         Html('<line x1="50%" x2="50%" y1="1" y2="15" class="zero"/>'),
         Html(f'<line x1="{end:.1f}%" x2="{end:.1f}%" y1="2" y2="14" class="end"/>'),
         class_="reach",
@@ -203,7 +212,7 @@ def _around_zero(values: Iterable[int]) -> Scale:
 
 def _round_levels(scale: Scale) -> list[int]:
     """Three to six round values inside the range."""
-    wanted = max(1, (scale.high - scale.low) // 4)
+    wanted = max(1, (scale.high - scale.low) // 5)
     power = 1
     while power * 10 <= wanted:
         power *= 10
@@ -279,7 +288,9 @@ def _paths(chart: Chart, scale: Scale) -> Iterable[Html]:
         yield Html(f'<path class="line" d="{curve}"/>')
     if chart.steps:
         levels = [
-            f"M{span.x(step.start_at)} {scale.y(step.level)}H{span.x(step.end_at)}"
+            f"V{scale.y(step.level)}H{span.x(step.end_at)}"
+            if step.moved
+            else f"M{span.x(step.start_at)} {scale.y(step.level)}H{span.x(step.end_at)}"
             for step in chart.steps
         ]
         yield Html(f'<path class="stop" d="{"".join(levels)}"/>')

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kitestring.domain.errors import DiskFailed
+from kitestring.domain.events import StrategyOff
 from kitestring.domain.ids import symbol_of
 from kitestring.domain.instants import ist_clock
 from kitestring.domain.money import Money, charge_as_money, decimal_rupees
@@ -138,10 +139,11 @@ def headline(facts: RunFacts, day: Figures) -> Html:
 def alarms(facts: RunFacts) -> Html:
     """What no reader may miss: halts, strategies switched off, a day without an end."""
     said = [tag("li", tag("b", "Halted "), ist_clock(h.at), " · ", h.sentence) for h in facts.halts]
-    for told in facts.story:
-        error = getattr(told, "error", None)
-        if error is not None:
-            said.append(tag("li", tag("b", "Switched off "), f"{told.strategy}: {error}"))  # type: ignore[union-attr]  # only StrategyOff has an error
+    said += [
+        tag("li", tag("b", "Switched off "), f"{told.strategy}: {told.error}")
+        for told in facts.story
+        if isinstance(told, StrategyOff)
+    ]
     if facts.sealed is None:
         said.append(tag("li", "This day was interrupted; the report shows it up to that moment."))
     return tag("ul", *said, class_="alarms") if said else Html()
@@ -149,8 +151,9 @@ def alarms(facts: RunFacts) -> Html:
 
 def terms(facts: RunFacts, day: Figures) -> Html:
     """On what terms the day was traded: fill model, data, stand-ins, notes."""
+    model, _, assumes = facts.fill_sentence.partition(": ")
     rows: list[tuple[str, object]] = [
-        ("Fills", facts.fill_sentence),
+        ("Fills", join((tag("b", model), tag("span", f": {assumes}" if assumes else "")))),
         ("Market data", facts.opened.feed),
         ("Charges", facts.opened.charges),
     ]
@@ -222,8 +225,10 @@ def on_last_price_paper(facts: RunFacts, day: Figures, claim: Repriced) -> Html:
         Column("Difference"),
     )
     how = [
-        "Same orders, quantities and moments; each fill at the price its order was decided at (a stop"
-        " at its level), charges computed again. Nothing is decided again."
+        (
+            "Same orders, quantities and moments; each fill at the price its order was decided at (a stop"
+            " at its level), charges computed again. Nothing is decided again."
+        )
     ]
     if not claim.charges_again:
         how.append("The rates could not be looked up, so charges stand as booked.")
@@ -257,8 +262,16 @@ def prices(facts: RunFacts, span: Span) -> list[Html]:
     legend = tag(
         "p",
         *(
-            tag("span", Html(f'<svg class="key"><use href="#{shape}" x="50%" y="50%"/></svg>'), words)
-            for shape, words in (("buy", "entry, bought"), ("sell", "entry, sold"), ("exit", "exit"))
+            tag(
+                "span",
+                Html(f'<svg class="key"><use href="#{shape}" x="50%" y="50%"/></svg>'),
+                words,
+            )
+            for shape, words in (
+                ("buy", "entry, bought"),
+                ("sell", "entry, sold"),
+                ("exit", "exit"),
+            )
         ),
         tag("span", Html('<svg class="key"><path class="stop" d="M1 8H17"/></svg>'), "stop"),
         tag("span", Html('<svg class="key"><path class="range" d="M9 2V14"/></svg>'), "minute"),
@@ -275,8 +288,10 @@ def trade_sections(facts: RunFacts, day: Figures) -> list[Html]:
         return [section("Round trips", tag("div", nothing, class_="card"), name="trips")]
     slipped = [
         (
-            f"{ist_clock(trade.exit_at)} {symbol_of(trade.instrument)}, {trade.strategy}: "
-            f"{rupees(trade.slippage, signed=True)}",
+            (
+                f"{ist_clock(trade.exit_at)} {symbol_of(trade.instrument)}, {trade.strategy}: "
+                f"{rupees(trade.slippage, signed=True)}"
+            ),
             int(trade.slippage),
             "loss" if trade.slippage > Money(0) else "gain",
         )
@@ -284,7 +299,9 @@ def trade_sections(facts: RunFacts, day: Figures) -> list[Html]:
     ]
     traded = max(1, len(facts.trades))
     each = rupees(Money(int(sum((t.slippage for t in facts.trades), Money(0))) // traded))
-    dear = decimal_rupees(day.slippage) / decimal_rupees(day.turnover) * 10_000 if day.turnover else 0
+    dear = (
+        decimal_rupees(day.slippage) / decimal_rupees(day.turnover) * 10_000 if day.turnover else 0
+    )
     return [
         section(
             "Round trips",
@@ -345,5 +362,3 @@ def audit(facts: RunFacts) -> Html:
     command = tag("code", f"kitestring report {facts.run}")
     about = tag("p", command, " makes this page again from the record.", class_="about")
     return tag("footer", tag("h2", "Audit"), named(rows), about, id="audit")
-
-

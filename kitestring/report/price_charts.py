@@ -6,27 +6,17 @@ for it until it was moved, filled or withdrawn.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from kitestring.domain.events import Reports
 from kitestring.domain.ids import InstrumentId, symbol_of
 from kitestring.domain.instants import Instant, ist_clock
 from kitestring.domain.money import Money, Price, average_px
 from kitestring.domain.orders import ExecType, OrderIntent, Purpose, Side
 from kitestring.domain.positions import Fill
-from kitestring.domain.verdicts import CancelOrder, ModifyOrder
+from kitestring.domain.verdicts import CancelOrder
 from kitestring.report.charts import Chart, Line, Mark, Span, Step, draw
 from kitestring.report.figures import trade_net
 from kitestring.report.markup import Html, rupees, tag, tone
 from kitestring.report.run_facts import RunFacts
-
-
-class _Stop(NamedTuple):
-    """A stop order's present level."""
-
-    instrument: InstrumentId
-    since: Instant
-    level: Price
 
 
 def traded_instruments(facts: RunFacts) -> list[InstrumentId]:
@@ -110,46 +100,60 @@ def order_marks(facts: RunFacts, instrument: InstrumentId) -> list[Mark]:
     return marks
 
 
+class _Way:
+    """Where one stop order has stood."""
+
+    __slots__ = ("done", "filled", "intent", "level", "since", "steps")
+
+    def __init__(self, intent: OrderIntent) -> None:
+        assert intent.stop_px is not None
+        self.intent = intent
+        self.since = intent.decided_at
+        self.level: Price = intent.stop_px
+        self.steps: list[Step] = []
+        self.filled = 0
+        self.done = False
+
+    def until(self, at: Instant) -> None:
+        """It stood at its level until now."""
+        if at > self.since and not self.done:
+            self.steps.append(Step(self.since, at, int(self.level), moved=bool(self.steps)))
+            self.since = at
+
+    def end(self, at: Instant) -> None:
+        """It is filled, withdrawn or refused."""
+        self.until(at)
+        self.done = True
+
+
 def stop_steps(facts: RunFacts, end_at: Instant) -> dict[InstrumentId, list[Step]]:
     """The level of every protective stop over time, by instrument."""
-    steps: dict[InstrumentId, list[Step]] = {}
-    stops: dict[str, _Stop] = {}
-
-    def end(cl_ord_id: str, at: Instant) -> None:
-        stop = stops.pop(cl_ord_id, None)
-        if stop is not None and at > stop.since:
-            steps.setdefault(stop.instrument, []).append(Step(stop.since, at, int(stop.level)))
-
-    intents: dict[str, OrderIntent] = {
-        name: order.intent
+    ways = {
+        name: _Way(order.intent)
         for name, order in facts.orders.items()
         if order.intent.purpose is Purpose.STOP and order.intent.stop_px is not None
     }
-    for name, intent in intents.items():
-        assert intent.stop_px is not None
-        stops[name] = _Stop(intent.instrument, intent.decided_at, intent.stop_px)
-    filled: dict[str, int] = {}
     for change in facts.changes:
-        match change:
-            case ModifyOrder() if change.cl_ord_id in stops and change.stop_px is not None:
-                stop = stops[change.cl_ord_id]
-                end(change.cl_ord_id, change.at)
-                stops[change.cl_ord_id] = _Stop(stop.instrument, change.at, change.stop_px)
-            case CancelOrder():
-                end(change.cl_ord_id, change.at)
-            case Reports():
-                for report in change.reports:
-                    name = report.cl_ord_id
-                    if name not in stops:
-                        continue
-                    filled[name] = filled.get(name, 0) + report.last_qty
-                    done = filled[name] >= intents[name].order_qty
-                    if done or report.exec_type in (ExecType.REJECTED, ExecType.CANCELED):
-                        end(name, report.event_at)
-            case _:
-                pass
-    for name in tuple(stops):
-        end(name, end_at)
+        if isinstance(change, Reports):
+            for report in change.reports:
+                way = ways.get(report.cl_ord_id)
+                if way is None:
+                    continue
+                way.filled += report.last_qty
+                full = way.filled >= way.intent.order_qty
+                if full or report.exec_type in (ExecType.REJECTED, ExecType.CANCELED):
+                    way.end(report.event_at)
+            continue
+        way = ways.get(change.cl_ord_id)
+        if way is None:
+            continue
+        if isinstance(change, CancelOrder):
+            way.end(change.at)
+        elif change.stop_px is not None:
+            way.until(change.at)
+            way.level = change.stop_px
+    steps: dict[InstrumentId, list[Step]] = {}
+    for way in ways.values():
+        way.end(end_at)
+        steps.setdefault(way.intent.instrument, []).extend(way.steps)
     return steps
-
-

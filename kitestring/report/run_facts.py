@@ -143,7 +143,8 @@ def read_run(paths: RunPaths) -> RunFacts:
         paths,
         journal,
         opened,
-        fill_sentence=summary.fill_model or (opened.fill_model if model is None else model.sentence),
+        fill_sentence=summary.fill_model
+        or (opened.fill_model if model is None else model.sentence),
         stand_ins=summary.stand_ins,
         notes=summary.notes,
         data_faults=summary.data_faults,
@@ -220,7 +221,11 @@ def _tape(
             bar_grace=0,
             price_jump_pct_max=risk.price_jump_pct_max,
             stale_after=int(risk.stale_after_s * SECOND),
-            previous_close=manifest.previous_close,
+            previous_close={
+                row.id: manifest.previous_close[row.id]
+                for row in manifest.instruments
+                if row.id in manifest.previous_close
+            },
             window_bars=1,
         )
         minutes: dict[InstrumentId, list[Bar]] = {}

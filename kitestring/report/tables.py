@@ -27,6 +27,8 @@ from kitestring.report.run_facts import RunFacts, Told
 
 STORY_MAX = 200
 """Lines of the day's story that are shown; the journal holds them all."""
+REACH_R = 3
+"""How many times its risk fills one side of a trade's path."""
 
 
 def signed(amount: Money) -> Cell:
@@ -64,13 +66,11 @@ def round_trips(trades: Sequence[RoundTrip]) -> Html:
         Column("Charges"),
         Column("Net", "after charges"),
         Column("R", "net result in units of what the stop put at risk"),
-        Column("MFE", "best unrealised result while it was open"),
-        Column("MAE", "worst unrealised result while it was open"),
-        Column("Path", "from worst to best, the line where it ended", number=False),
+        Column("MFE / MAE", "best and worst unrealised result while it was open"),
+        Column("Path", "from worst to best in units of risk, and where it ended", number=False),
         Column("Slippage", "rupees lost against the decision prices"),
         Column("Exit", "why it was closed", number=False),
     )
-    widest = max((max(int(t.mfe), -int(t.mae), abs(int(t.gross))) for t in trades), default=1)
     rows = [
         (
             Cell(f"{ist_clock(trade.entry_at)} → {ist_clock(trade.exit_at)}", _lasted(trade)),
@@ -81,15 +81,25 @@ def round_trips(trades: Sequence[RoundTrip]) -> Html:
             rupees(charge_as_money(trade.charges.total)),
             signed(trade_net(trade)),
             times_risk(r_multiple(trade)),
-            rupees(trade.mfe),
-            rupees(trade.mae),
-            reach(int(trade.mae), int(trade.mfe), int(trade.gross), widest),
+            Cell(rupees(trade.mfe), rupees(trade.mae)),
+            _path(trade),
             rupees(trade.slippage),
             str(trade.exit_reason),
         )
         for trade in trades
     ]
     return table("round-trips", columns, rows)
+
+
+def _path(trade: RoundTrip) -> Html:
+    """Worst, best and end; three times the risk fills a side, without a stop its own extremes do."""
+    own = max(int(trade.mfe), -int(trade.mae), abs(int(trade.gross)))
+    return reach(
+        int(trade.mae),
+        int(trade.mfe),
+        int(trade.gross),
+        own if trade.risk is None else REACH_R * int(trade.risk),
+    )
 
 
 def _lasted(trade: RoundTrip) -> str:
@@ -227,7 +237,9 @@ def rejected(facts: RunFacts) -> list[tuple[Instant, str]]:
 
 def story(facts: RunFacts) -> Html:
     """What a person would have been told during the day, besides its trades."""
-    lines = [(at, words, kind) for told in facts.story for at, words, kind in [_told(told)] if words]
+    lines = [
+        (at, words, kind) for told in facts.story for at, words, kind in [_told(told)] if words
+    ]
     lines += [(at, words, "bad") for at, words in rejected(facts)]
     lines.sort(key=lambda line: line[0])
     shown = [
