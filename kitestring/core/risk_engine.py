@@ -55,8 +55,9 @@ __all__ = ["RISK_CELL", "EntryRequest", "RiskEngine", "RiskState", "Standing", "
 MARKET: Final = OrdType.MARKET
 ENTRY: Final = Purpose.ENTRY
 FLATTEN: Final = HaltPolicy.FLATTEN
-_PRUNE_AT: Final = 64
-"""Old order instants are dropped when this many have left the last minute."""
+_PRUNE_AT: Final = 8
+"""Old order instants are dropped when this many have left the last minute: they are written with
+every commit, so that keeping many costs more than dropping them often."""
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):

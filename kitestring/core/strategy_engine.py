@@ -307,6 +307,10 @@ class StrategyEngine:
         """What a strategy remembers from bar to bar."""
         return self._runs[strategy].cell.state
 
+    def bars_needed(self, strategy: StrategyId) -> int:
+        """Bars of its timeframe a strategy must have been shown before it may decide."""
+        return self._runs[strategy].need
+
     def status(self) -> list[StrategyStatus]:
         """Every strategy as it stands."""
         return [
