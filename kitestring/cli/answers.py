@@ -324,4 +324,4 @@ def _say(lines: list[str]) -> None:
 def _say_json(answer: object) -> None:
     import msgspec  # noqa: PLC0415 - --help must be fast
 
-    click.echo(msgspec.json.Encoder(decimal_format="number").encode(answer))
+    click.echo(msgspec.json.Encoder(decimal_format="number").encode(answer).decode())
