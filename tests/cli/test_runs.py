@@ -167,7 +167,7 @@ def test_damage_is_named_by_its_commit(answered, tmp_path):
     copy = tmp_path / "journal.sqlite"
     shutil.copy(answered / "runs" / "2026-11-20-paper-plainday" / "journal.sqlite", copy)
     with sqlite3.connect(copy) as db:
-        db.execute("UPDATE commits SET body = body || x'00' WHERE no = 5")
+        db.execute("UPDATE commits SET body = cast(body || x'00' AS BLOB) WHERE no = 5")
     db.close()
     code, out, err = ask("journal", "verify", copy)
     assert (code, err) == (4, "")
@@ -211,3 +211,15 @@ def test_the_latest_run_is_meant_where_none_is_named(answered):
     assert err.splitlines()[0] == (
         "2 runs are called like 2026: 2026-11-20-paper-instants, 2026-11-20-paper-plainday."
     )
+
+
+def test_the_two_latest_runs_are_compared_where_none_are_named(answered):
+    _, named, _ = ask("compare", "plainday", "instants", "--artifacts", answered)
+    assert ask("compare", "--artifacts", answered) == (0, named, "")
+    assert ask("compare", "plainday", "--artifacts", answered) == (0, named, "")
+
+
+def test_one_run_cannot_be_compared(halfway):
+    code, _, err = ask("compare", "--artifacts", halfway)
+    assert code == 2
+    assert err.splitlines()[0] == f"There is only one run in {halfway}, and nothing to compare it with."

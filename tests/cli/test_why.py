@@ -46,9 +46,9 @@ def test_an_order_the_exchange_refused_is_the_first_blocked_step(answered):
     lines = told(answered, "trend-BANKNIFTY")
     assert lines[6:16] == [
         "held          14 of 16 bars",
-        "               7 × no new crossing of the averages",
-        "               4 × in the trend",
-        "               3 × averages too close together",
+        "              7 × no new crossing of the averages",
+        "              4 × in the trend",
+        "              3 × averages too close together",
         "nearest miss  09:35 averages too close together",
         "              abs(i.fast - i.slow) < params.apart_atr * i.range  [ema_trend.py:105]",
         "              params.apart_atr 0.30 · range 19.99 · fast 58,087.56 · slow 58,088.67",
