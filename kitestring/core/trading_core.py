@@ -19,10 +19,10 @@ from typing import Final, assert_never
 import msgspec
 
 from kitestring.core.cells import Dirty
-from kitestring.core.exits import Exits, Want
+from kitestring.core.exits import WITHDRAW_AFTER, Exits, Want
 from kitestring.core.instrument_view import InstrumentView
 from kitestring.core.market_data_engine import MarketDataEngine
-from kitestring.core.order_manager import OrderManager
+from kitestring.core.order_manager import Applied, OrderManager
 from kitestring.core.order_rules import judge, slices
 from kitestring.core.portfolio import Portfolio
 from kitestring.core.reconciler import differences
@@ -53,6 +53,7 @@ from kitestring.domain.instants import NEVER, SECOND, Instant, ist_clock
 from kitestring.domain.instruments import Instrument, Segment
 from kitestring.domain.money import Money, Price
 from kitestring.domain.orders import (
+    ExecType,
     ExecutionReport,
     ExitReason,
     Order,
@@ -93,6 +94,7 @@ MARGIN_ROOM_BP: Final = 200
 """A MARKET order is counted at its protection price, up to 2 % away for the cheapest shares."""
 
 _RESTING: Final = (OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED)
+_UNCHANGED: Final = (ExecType.CANCEL_REJECTED, ExecType.REPLACE_REJECTED)
 _NOTHING: Final[tuple[Command, ...]] = ()
 
 
@@ -136,6 +138,7 @@ class TradingCore:
         self.instruments = {instrument.id: instrument for instrument in instruments}
         self.sessions = sessions
         self._strategies_by_name = {row.name: row for row in settings.strategies}
+        self._capped = tuple(row for row in settings.strategies if row.loss_max is not None)
         risk = settings.risk
         self.strategies = StrategyEngine(
             settings.strategies, definitions, self.instruments, sessions, self.dirty
@@ -354,6 +357,8 @@ class TradingCore:
                 and at >= trade.exit_at
             ):
                 trade.leaving = ExitReason.TIME
+            for order in list(self.orders.working(book.strategy)):
+                self._late_entry(order, None)
             self._settle(book)
         if self.portfolio.open_by_instrument:
             self._watch(at)
@@ -462,6 +467,8 @@ class TradingCore:
             ask_px=view.ask_px,
         )
         standing = self._standing(settings, at)
+        if settings.loss_max is not None:
+            standing.strategy_pnl = book.result(view.last_px)
         standing.margin_per_unit = self._margin_with_room(view, settings.product, side)
         verdict = self.risk.check_entry(request, standing)
         self.facts.append(verdict)
@@ -563,15 +570,43 @@ class TradingCore:
             trade = book.trade
             if trade is not None and trade.exit_at is not None:
                 self._wake(trade.exit_at)
-        if applied.finished and order.status is OrdStatus.REJECTED and order.is_exit:
-            sentence = self.exits.rejected(book, order, self.state.now)
-            if sentence:
-                self._note("exit refused", sentence)
+        self._learn(order, book, applied, report)
         self._late_leaving(book)
-        self._late_entry(order)
+        self._late_entry(order, report.exec_type)
+        if closed is not None and order.is_exit:
+            # What is left of the entry belonged to the position that is over.
+            self._withdraw_entries(book, "its position is closed")
         self._settle(book)
         if closed is not None and waiting is not None and book.net_qty == 0:
             self._reenter(waiting, book)
+
+    def _learn(self, order: Order, book: Book, applied: Applied, report: ExecutionReport) -> None:
+        """What a refusal, or the end of one, means for getting out of the position."""
+        at = self.state.now
+        kind = report.exec_type
+        sentence = ""
+        if applied.finished and not order.is_exit:
+            trade = book.trade
+            refused = order.status in (OrdStatus.REJECTED, OrdStatus.CANCELED)
+            stays = book.net_qty * order.side.sign < 0
+            if refused and stays and trade is not None and trade.leaving is None:
+                # The reversal did not happen, but the strategy has left the old side.
+                trade.leaving = ExitReason.REVERSAL
+        elif applied.finished and order.status is OrdStatus.REJECTED:
+            sentence = self.exits.rejected(book, order, at)
+        elif applied.finished and order.status is OrdStatus.CANCELED and applied.unasked:
+            sentence = self.exits.withdrawn(book, order, at)
+        elif kind in _UNCHANGED and order.is_exit and not order.status.terminal:
+            self.exits.unchanged(book, at)
+        elif order.is_exit and (applied.fill is not None or kind is ExecType.REPLACED):
+            self.exits.answered(book)
+        if sentence:
+            self._note("exit refused", sentence)
+
+    def _withdraw_entries(self, book: Book, reason: str) -> None:
+        for order in list(self.orders.working(book.strategy)):
+            if not order.is_exit and order.status in _RESTING:
+                self._want(CancelOrder(cl_ord_id=order.cl_ord_id, at=self.state.now, reason=reason))
 
     def _reenter(self, waiting: Signal, book: Book) -> None:
         """The old side is out; the reversal that waited for it goes on if its signal is still fresh."""
@@ -585,7 +620,9 @@ class TradingCore:
 
     def _leave(self, book: Book, reason: ExitReason) -> None:
         trade = book.trade
-        if trade is not None and trade.leaving is None:
+        if trade is None:
+            self._withdraw_entries(book, reason.value)
+        elif trade.leaving is None:
             trade.leaving = reason
         self._settle(book)
 
@@ -653,6 +690,18 @@ class TradingCore:
         if halt is not None:
             self.facts.append(halt)
             self._halted(halt)
+        for row in self._capped:
+            self._watch_strategy(row, at)
+
+    def _watch_strategy(self, row: StrategySettings, at: Instant) -> None:
+        """A strategy at its own loss limit is taken out, and enters no more today."""
+        book, view = self.portfolio.books[row.name], self._views[row.instrument]
+        if not book.net_qty or at - view.last_at > self._stale_after:
+            return
+        sentence = self.risk.watch_strategy(row, book.result(view.last_px), at)
+        if sentence is not None:
+            self._note("strategy loss", f"{sentence} Its position is closed.")
+            self._leave(book, ExitReason.STRATEGY_LOSS)
 
     def _halted(self, halt: HaltSession) -> None:
         """Entries are over for today: withdraw those that work, then run the halt's policy."""
@@ -675,7 +724,7 @@ class TradingCore:
             else:
                 self._wake(order.created_at + ENTRY_PATIENCE)
 
-    def _late_entry(self, order: Order) -> None:
+    def _late_entry(self, order: Order, told: ExecType | None) -> None:
         """An entry acknowledged after entries were over is withdrawn."""
         if order.is_exit or order.status not in _RESTING:
             return
@@ -685,7 +734,11 @@ class TradingCore:
             and order.product is Product.MIS
             and self.instruments[order.instrument].segment.value in squared_off
         )
-        if over:
+        if not over:
+            return
+        if told is ExecType.CANCEL_REJECTED:
+            self._wake(self.state.now + WITHDRAW_AFTER)  # Not at once again: see ``_on_timer``.
+        else:
             self._want(
                 CancelOrder(cl_ord_id=order.cl_ord_id, at=self.state.now, reason="entries over")
             )
@@ -704,6 +757,8 @@ class TradingCore:
             trade.leaving = ExitReason.SQUARE_OFF
         elif halted is not None and halted.policy is HaltPolicy.FLATTEN:
             trade.leaving = ExitReason.HALT
+        elif self.risk.has_lost(book.strategy):
+            trade.leaving = ExitReason.STRATEGY_LOSS
 
     def _on_operator(self, command: OperatorCommand) -> None:
         self.state.now = max(self.state.now, command.at)
@@ -759,7 +814,11 @@ class TradingCore:
 
     def limits_used(self) -> list[Usage]:
         """Every limit that is on, and how much of it is used now."""
-        return self.risk.used(self._standing(None, self.state.now))
+        rows = self.risk.used(self._standing(None, self.state.now))
+        for row in self.settings.strategies:
+            pnl = self.portfolio.books[row.name].result(self._reference(row.instrument))
+            rows += self.risk.used_by(row, pnl)
+        return rows
 
     def _reference(self, instrument: InstrumentId) -> Price:
         return self._views[instrument].last_px
@@ -849,6 +908,11 @@ class TradingCore:
         phase = session.phase_at(at)
         if phase is not PhaseKind.CONTINUOUS:
             return "SESSION_CLOSED", f"the market is {phase}"
+        if settings.product is Product.MIS and at >= session.square_off_at:
+            return (
+                "ENTRY_CUTOFF",
+                f"intraday positions are flat from {ist_clock(session.square_off_at)}",
+            )
         if at >= session.entry_cutoff_at:
             return "ENTRY_CUTOFF", f"no new positions after {ist_clock(session.entry_cutoff_at)}"
         source = self._views[settings.source]

@@ -79,6 +79,7 @@ class ExitReason(StrEnum):
     HALT = "halt"
     STRATEGY_OFF = "strategy switched off"
     OPERATOR = "operator"
+    STRATEGY_LOSS = "strategy's loss limit"
 
 
 class OrdStatus(StrEnum):

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from kitestring.core.trading_core import TradingCore
-from kitestring.domain.events import Fact, HistoryLoaded, Reports, TimerFired
+from kitestring.domain.events import BrokerSnapshot, Fact, Gap, HistoryLoaded, Reports, TimerFired
 from kitestring.domain.ids import ClOrdId
 from kitestring.domain.instants import Instant
 from kitestring.domain.orders import ExecutionReport, OrdStatus
@@ -46,6 +46,7 @@ class Story(NamedTuple):
     last: LastCommit | None
     history: tuple[HistoryLoaded, ...]
     unanswered: tuple[Unanswered, ...]
+    gaps: tuple[Gap, ...]
     heard: tuple[ExecutionReport, ...]
     """The broker's last words: what it may tell again and must not be taken in twice."""
 
@@ -63,6 +64,7 @@ def read_story(journal: Journal) -> Story:
     history: list[HistoryLoaded] = []
     latest: dict[ClOrdId, Unanswered] = {}
     heard: list[tuple[LastCommit, Reports]] = []
+    gaps: list[Gap] = []
     for number, commit in journal.commits():
         last = LastCommit(
             number,
@@ -77,7 +79,10 @@ def read_story(journal: Journal) -> Story:
             _notice(fact, last, history, latest)
             if isinstance(fact, Reports):
                 heard.append((last, fact))
-    return Story(last, tuple(history), tuple(latest.values()), _last_words(last, heard))
+            elif isinstance(fact, Gap):
+                gaps.append(fact)
+    words = _last_words(last, heard)
+    return Story(last, tuple(history), tuple(latest.values()), tuple(gaps), words)
 
 
 def _last_words(
@@ -115,12 +120,33 @@ def restore(
     for loaded in story.history:
         core.market.load_history(loaded)
         core.strategies.warm(loaded.bars)
+    for gap in story.gaps:
+        core.observe(gap)
     reached: Instant = 0
     for _, event in tape:
         core.observe(event)
         reached = event.due_at if isinstance(event, TimerFired) else event.received_at
     core.restore(journal.cells())
     return reached
+
+
+def forgotten(core: TradingCore, exchange: BrokerSnapshot) -> str:
+    """What the exchange should know of a restored day and does not, in words; empty if nothing.
+
+    It writes before anybody is told, so it may be ahead of the journal, and never behind it.
+    """
+    known = {row.cl_ord_id: row.cum_qty for row in exchange.orders}
+    for order in core.orders.table.values():
+        if order.order_id is None:
+            continue
+        if order.cl_ord_id not in known:
+            return f"order {order.cl_ord_id} is not in it"
+        if known[order.cl_ord_id] < order.cum_qty:
+            return (
+                f"of order {order.cl_ord_id} it has {known[order.cl_ord_id]} filled, "
+                f"the journal {order.cum_qty}"
+            )
+    return ""
 
 
 def still_unanswered(core: TradingCore, story: Story) -> list[Unanswered]:

@@ -106,7 +106,9 @@ class TradingDay:
                 if self.stopping:
                     self.interrupted = True
                     break
-        if not self.interrupted:
+        if self.stopping:  # Asked for in the last frames, between two looks.
+            self.interrupted = True
+        else:
             self._run_out()
         self._follower.passing(self.core.state.now, self.feed_position)
 

@@ -130,7 +130,7 @@ class House:
         suffers.setdefault("note", str(self.note))
         orders.write_bytes(msgspec.json.encode(Orders(market=str(self.market), **suffers)))
         house = ("--config", str(self.config), "--artifacts", str(self.artifacts), "--json")
-        return [sys.executable, str(RUNNER), str(orders), *house, *typed]
+        return [sys.executable, "-c", WITHOUT_PANDAS, str(RUNNER), str(orders), *house, *typed]
 
     def start(self, *typed, **suffers):
         """Start the day and wait for whatever becomes of it."""
@@ -152,7 +152,7 @@ class House:
     def finished(self, *typed, **suffers):
         """Start the day, see it end well, and return its summary."""
         ran = self.start(*typed, **suffers)
-        assert ran.returncode == 0, (ran.returncode, ran.stderr[-3000:])
+        assert ran.returncode == 0, (ran.returncode, ran.stderr[-900:])
         return json.loads(ran.stdout, parse_float=str)
 
     def deaths(self):
@@ -196,6 +196,13 @@ class House:
             return list(csv.DictReader(file))
 
 
+WITHOUT_PANDAS = """
+import runpy, sys
+# TA-Lib imports it where it finds it (in a development environment): longer than the whole day.
+sys.modules["pandas"] = None
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
 # Each start orders its sets differently, as it does on a user's machine; compiled code is kept.
 for _name in ("PYTHONHASHSEED", "PYTHONDONTWRITEBYTECODE"):
