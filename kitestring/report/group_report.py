@@ -45,6 +45,9 @@ from kitestring.report.tables import (
 from kitestring.store.atomic_file import write_atomically
 from kitestring.store.paths import RunPaths
 
+TERMS_MAX = 3
+"""How many different sentences of one kind are spelled out."""
+
 
 class Day(msgspec.Struct, frozen=True, kw_only=True):
     """What many days keep of one."""
@@ -189,10 +192,17 @@ def _terms(days: Sequence[Day]) -> Html:
         if not day.sealed:
             counted["Interrupted", f"{day.figures.date:%d %b %Y}: shown as far as it went"] = 1
     rows: list[tuple[str, object]] = []
-    for (kind, words), count in sorted(counted.items(), key=lambda row: _KINDS.index(row[0][0])):
-        often = "" if count == len(days) or kind in _OF_A_DAY else f" ({count} of the days)"
-        inside = tag("span", words, class_="stand-in" if kind == "Stand-in" else None)
-        rows.append((kind, join((inside, often))))
+    for kind in _KINDS:
+        said = [(words, count) for (of, words), count in counted.items() if of == kind]
+        if len(said) > TERMS_MAX and kind not in _OF_A_DAY:
+            # A sentence of its own for every day, such as the charges of that date.
+            rows.append((kind, f"{said[0][0]} … {said[-1][0]} ({len(said)} different)"))
+            continue
+        for words, count in said:
+            every = count == len(days) or kind in _OF_A_DAY
+            often = "" if every else f" ({count} of {len(days)} days)"
+            inside = tag("span", words, class_="stand-in" if kind == "Stand-in" else None)
+            rows.append((kind, join((inside, often))))
     return tag("section", tag("h2", "What this rests on"), named(rows), id="terms", class_="card")
 
 

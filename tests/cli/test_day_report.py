@@ -71,3 +71,10 @@ def test_a_damaged_journal_is_said_and_nothing_is_written(tmp_path, runs, capsys
     assert run_command(house, ["report", "2026-11-19", "--artifacts", str(tmp_path)]) == 4
     assert "damaged" in capsys.readouterr().err
     assert not runs[1].report.exists()
+
+
+def test_many_days_need_a_finished_run(tmp_path, runs, capsys):
+    typed = ["report", "--from", "2026-11-01", "--artifacts", str(tmp_path)]
+    assert run_command(house, typed) == 2
+    assert "no finished run between these dates" in capsys.readouterr().err
+    assert run_command(house, [*typed, "--day", "2026-11-20"]) == 2
