@@ -75,6 +75,8 @@ class ExitReason(StrEnum):
     HALT = "halt"
     STRATEGY_OFF = "strategy switched off"
     OPERATOR = "operator"
+    EXPIRY = "expiry"
+    """A carried contract ends today; the house closes it before the close."""
 
 
 class OrdStatus(StrEnum):

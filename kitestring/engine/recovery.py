@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from kitestring.core.trading_core import TradingCore
-from kitestring.domain.events import Fact, HistoryLoaded, TimerFired
+from kitestring.domain.events import DayOpening, Fact, HistoryLoaded, TimerFired
 from kitestring.domain.ids import ClOrdId
 from kitestring.domain.instants import Instant
 from kitestring.domain.orders import OrdStatus
@@ -44,6 +44,8 @@ class Story(NamedTuple):
     last: LastCommit | None
     history: tuple[HistoryLoaded, ...]
     unanswered: tuple[Unanswered, ...]
+    opening: DayOpening | None = None
+    """What the day before handed over."""
 
 
 _WAITING = {
@@ -58,6 +60,7 @@ def read_story(journal: Journal) -> Story:
     last: LastCommit | None = None
     history: list[HistoryLoaded] = []
     latest: dict[ClOrdId, Unanswered] = {}
+    opening: DayOpening | None = None
     for number, commit in journal.commits():
         last = LastCommit(
             number,
@@ -68,8 +71,10 @@ def read_story(journal: Journal) -> Story:
             commit.tape_hash,
         )
         for fact in commit.facts:
+            if isinstance(fact, DayOpening):
+                opening = fact
             _notice(fact, commit, history, latest)
-    return Story(last, tuple(history), tuple(latest.values()))
+    return Story(last, tuple(history), tuple(latest.values()), opening)
 
 
 def _notice(
@@ -92,6 +97,8 @@ def restore(
     tape: Iterable[tuple[int, Frame | TimerFired]],
 ) -> Instant:
     """Rebuild a core from the journal's cells, the warm-up bars and the tape; how far that reached."""
+    if story.opening is not None:
+        core.mark_carried(story.opening)
     for loaded in story.history:
         core.market.load_history(loaded)
         core.strategies.warm(loaded.bars)
