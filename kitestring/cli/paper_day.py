@@ -11,6 +11,7 @@ from kitestring.cli.config import Engines
 from kitestring.cli.day_request import DayRequest
 from kitestring.cli.day_settings import day_settings
 from kitestring.domain.errors import CalendarUnknown, ConfigError
+from kitestring.domain.events import DayOpening
 from kitestring.domain.instruments import Instrument, InstrumentKind
 from kitestring.domain.ports import Feed
 from kitestring.engine.paper_engine import PaperEngine, PaperPlan
@@ -31,10 +32,12 @@ def run_paper_day(request: DayRequest, watcher: Watcher) -> DayResult:
     return PaperEngine(paper_plan(request)).run(watcher)
 
 
-def paper_plan(request: DayRequest) -> PaperPlan:
-    """The plan of a paper day, every choice made and checked."""
+def paper_plan(
+    request: DayRequest, feed: Feed | None = None, opening: DayOpening | None = None
+) -> PaperPlan:
+    """The plan of a paper day, every choice made and checked; ``opening`` is of the day before."""
     config = request.file.config
-    feed = _feed(request)
+    feed = feed or _feed(request)
     manifest = feed.manifest
     book = configured_charges(config.paper.charges, request.charges_as_of or manifest.date)
     day = day_settings(
@@ -43,6 +46,10 @@ def paper_plan(request: DayRequest) -> PaperPlan:
         engines=request.engines,
         identity=("paper", str(request.seed), book.name, str(request.charges_as_of)),
         read_strategy=read_strategy,
+        carried={
+            position.strategy: position.instrument.id
+            for position in (opening.positions if opening is not None else ())
+        },
     )
     return PaperPlan(
         settings=day.settings,
@@ -57,6 +64,9 @@ def paper_plan(request: DayRequest) -> PaperPlan:
         artifacts=request.artifacts,
         config_hash=config.digest,
         fresh=request.fresh,
+        opening=opening,
+        of_bars=bool(request.bars),
+        held=bool(request.bars) and request.speed is None,
     )
 
 
