@@ -98,6 +98,14 @@ class StrictSkips:
                 terminalreporter.line(f"{nodeid}: {reason}")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-golden",
+        action="store_true",
+        help="write the golden journals anew; read them before you commit them",
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     strict = os.environ.get("CI") or os.environ.get("KITESTRING_STRICT_SKIPS") == "1"
     if strict and not hasattr(config, "workerinput"):  # xdist workers report to their controller

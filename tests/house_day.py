@@ -102,10 +102,10 @@ class TwentyAnOrder:
 
 
 class NoMargin:
-    """Nothing is tied up."""
+    """Next to nothing is tied up."""
 
     def unit_margin(self, instrument, product, side, px):
-        return money(0)
+        return money("0.0001")
 
 
 # ── a strategy that reads its decisions from a script ───────────────────────────────────────────

@@ -9,7 +9,9 @@ from typing import NoReturn
 import click
 
 from kitestring import __version__
+from kitestring.cli.answers import ANSWERS
 from kitestring.cli.run_day import run_command, run_day
+from kitestring.cli.strategy_commands import check, new, strategies
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -65,6 +67,11 @@ def bars_check(files: tuple[Path, ...]) -> None:
 
 house.add_command(run_day, "run-day")
 house.add_command(run_day, "day")
+house.add_command(new)
+house.add_command(check)
+house.add_command(strategies)
+for answer in ANSWERS:
+    house.add_command(answer)
 
 
 def main() -> NoReturn:

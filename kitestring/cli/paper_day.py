@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from kitestring.cli.config import Engines
 from kitestring.cli.day_request import DayRequest
-from kitestring.cli.day_settings import day_settings
+from kitestring.cli.day_settings import ReadStrategy, day_settings
 from kitestring.domain.errors import CalendarUnknown, ConfigError
 from kitestring.domain.events import DayOpening
 from kitestring.domain.instruments import Instrument, InstrumentKind
@@ -33,7 +33,11 @@ def run_paper_day(request: DayRequest, watcher: Watcher) -> DayResult:
 
 
 def paper_plan(
-    request: DayRequest, feed: Feed | None = None, opening: DayOpening | None = None
+    request: DayRequest,
+    feed: Feed | None = None,
+    opening: DayOpening | None = None,
+    *,
+    read: ReadStrategy = read_strategy,
 ) -> PaperPlan:
     """The plan of a paper day, every choice made and checked; ``opening`` is of the day before."""
     config = request.file.config
@@ -45,7 +49,7 @@ def paper_plan(
         manifest,
         engines=request.engines,
         identity=("paper", str(request.seed), book.name, str(request.charges_as_of)),
-        read_strategy=read_strategy,
+        read_strategy=read,
         carried={
             position.strategy: position.instrument.id
             for position in (opening.positions if opening is not None else ())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from contextlib import suppress
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -16,6 +17,7 @@ from kitestring.domain.events import DayOpening
 from kitestring.engine.day_rows import DaysResult
 from kitestring.engine.many_days import DaysPlan, DaysWatcher, ManyDays, PlanOf
 from kitestring.engine.paper_engine import PaperPlan
+from kitestring.engine.strategy_files import read_strategy
 from kitestring.market import calendar
 from kitestring.market.contracts import lot_size
 
@@ -46,8 +48,10 @@ def _bars(request: DayRequest) -> DaysPlan:
         request.bars, engines=chosen, lot_of=lot_of, first=request.first, last=request.last
     )
 
+    read = lru_cache(read_strategy)  # the strategies of the first day are those of all days
+
     def plan_of(day: dt.date, opening: DayOpening | None) -> PaperPlan:
-        return paper_plan(request, library.feed(day), opening)
+        return paper_plan(request, library.feed(day), opening, read=read)
 
     return _plan(request, library.days, plan_of, feed=library.name, notes=library.notes())
 
@@ -62,9 +66,11 @@ def _synthetic(request: DayRequest) -> DaysPlan:
     while len(days) < request.days:
         days.append(calendar.next_trading_day(days[-1]))
 
+    read = lru_cache(read_strategy)  # the strategies of the first day are those of all days
+
     def plan_of(day: dt.date, opening: DayOpening | None) -> PaperPlan:
         one = msgspec.structs.replace(request, date=day)
-        return paper_plan(one, SyntheticFeed(day, request.seed), opening)
+        return paper_plan(one, SyntheticFeed(day, request.seed), opening, read=read)
 
     feed = SyntheticFeed(first, request.seed)
     manifest = feed.manifest

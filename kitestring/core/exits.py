@@ -7,6 +7,7 @@ a fill was partial, a cancel came late or the process died in between: the next 
 * A position with a stop has stop orders resting at the broker for exactly its size.
 * A position being left has no resting stops and market exits for exactly its size.
 * A flat book has nothing working.
+* While a stop-and-reverse entry works, nothing else closes the position beside it.
 
 An exit is never larger than the owned net less the exits already working, so that it can neither
 flip a position nor open one.
@@ -40,6 +41,8 @@ Want = OrderIntent | ModifyOrder | CancelOrder
 
 CHASE_AFTER: Final = 2 * SECOND
 """An exit that rests unfilled this long is priced anew, through the market."""
+WITHDRAW_AFTER: Final = SECOND
+"""An entry is withdrawn this long after the broker last said something of it."""
 CHASE_THROUGH_BP: Final = 100
 """How far through the opposite quote a chased exit is priced: 1 %, inside every exchange band."""
 MODIFICATIONS_MAX: Final = 20
@@ -64,13 +67,29 @@ class Exits:
 
     def settle(self, book: Book, bid: Price, ask: Price, last: Price, at: Instant) -> list[Want]:
         """What to send so that the broker's working orders match the book's plan."""
-        working = list(self._orders.working(book.strategy))
-        exits = [order for order in working if order.is_exit]
         trade = book.trade
+        by_id = self._orders.by_strategy.get(book.strategy)
+        if not by_id and (
+            book.net_qty == 0
+            or (trade is not None and trade.leaving is None and trade.stop_px is None)
+        ):
+            return []  # Nothing works and nothing is to be protected: what most looks find.
+        working = list(by_id.values()) if by_id else []
+        exits = [order for order in working if order.is_exit]
         if book.net_qty == 0:
             return [_cancel(order, at, "flat") for order in exits if order.status in _RESTING]
         if trade is None:
             raise InvariantBroken(f"{book.strategy} holds {book.net_qty} without an open trade")
+        closing = Side.SELL if book.net_qty > 0 else Side.BUY
+        astray = [order for order in exits if order.side is not closing]
+        if astray:
+            # Left from the other side of a reversal: filled now, it would grow the position.
+            return [
+                _cancel(order, at, "wrong side") for order in astray if order.status in _RESTING
+            ]
+        turning = [order for order in working if not order.is_exit and order.side is closing]
+        if turning:
+            return self._turn(trade, turning, at)
         if trade.leaving is None:
             released = [order for order in exits if order.triggered_at is not None]
             if not released:
@@ -78,6 +97,35 @@ class Exits:
             trade.leaving = ExitReason.TRAIL if trade.trailed else ExitReason.STOP
         entries = [order for order in working if not order.is_exit]
         return self._leave(book, trade, (entries, exits), (bid, ask, last), at)
+
+    def _turn(self, trade: OpenTrade, turning: list[Order], at: Instant) -> list[Want]:
+        """A stop-and-reverse is under way: an exit beside it would close the position twice.
+
+        It is withdrawn when the position must be left, or when it stalls half-way; what is then
+        still owned is left at the market.
+        """
+        wants: list[Want] = []
+        for order in turning:
+            if order.status not in _RESTING:
+                continue
+            if trade.leaving is None:
+                if not order.cum_qty:
+                    continue
+                if at - order.updated_at < CHASE_AFTER:
+                    self._wake(order.updated_at + CHASE_AFTER)
+                else:
+                    wants.append(_cancel(order, at, "stalled"))
+            else:
+                wants.extend(self._withdraw(order, at))
+        return wants
+
+    def _withdraw(self, entry: Order, at: Instant) -> list[Want]:
+        """Withdraw an entry, but not faster than once a second where the broker will not."""
+        again_at = entry.updated_at + WITHDRAW_AFTER
+        if at >= again_at:
+            return [_cancel(entry, at, "leaving")]
+        self._wake(again_at)
+        return []
 
     def trail(self, book: Book, close: Price) -> bool:
         """Move the stop behind a new best close; ``True`` if it moved. Stops never move back."""
@@ -105,9 +153,7 @@ class Exits:
         trade = book.trade
         if trade is None:
             return ""
-        trade.exit_rejections += 1
-        wait_s = min(2 ** min(trade.exit_rejections, 6) - 1, RETRY_SECONDS_MAX)
-        trade.retry_at = at + wait_s * SECOND
+        wait_s = self._wait(trade, at, trade.exit_rejections + 1)
         if order.purpose is Purpose.STOP and trade.leaving is None:
             # Without its stop the position stands naked: better out at the market than hoping.
             trade.leaving = ExitReason.STOP
@@ -118,14 +164,43 @@ class Exits:
             f"trying again in {wait_s} s, attempt {trade.exit_rejections + 1}."
         )
 
+    def unchanged(self, book: Book, at: Instant) -> None:
+        """The broker would not change or withdraw an order: not at once again, and ever more slowly."""
+        trade = book.trade
+        if trade is not None:
+            self._wait(trade, at, trade.exit_rejections)
+
+    def withdrawn(self, book: Book, order: Order, at: Instant) -> str:
+        """The broker withdrew an exit or a stop by itself: send it again, and ever more slowly."""
+        trade = book.trade
+        if trade is None:
+            return ""
+        wait_s = self._wait(trade, at, trade.exit_rejections)
+        what = "stop" if order.purpose is Purpose.STOP else "exit"
+        when = f"in {wait_s} s" if wait_s else "now"
+        return (
+            f"The {what} of {book.strategy} was withdrawn ({order.text}); sending it again {when}."
+        )
+
+    def answered(self, book: Book) -> None:
+        """An exit traded or was changed as asked: the broker takes our orders again."""
+        if book.trade is not None:
+            book.trade.exit_rejections = 0
+
+    def _wait(self, trade: OpenTrade, at: Instant, doublings: int) -> int:
+        trade.exit_rejections += 1
+        wait_s = min((1 << min(doublings, 6)) - 1, RETRY_SECONDS_MAX)
+        trade.retry_at = at + wait_s * SECOND
+        return wait_s
+
     def _protect(self, book: Book, trade: OpenTrade, stops: list[Order], at: Instant) -> list[Want]:
         if trade.stop_px is None:
             return []
         owned = abs(book.net_qty)
+        if at < trade.retry_at:
+            self._wake(trade.retry_at)
+            return []
         if not stops:
-            if at < trade.retry_at:
-                self._wake(trade.retry_at)
-                return []
             return [*self._stop_orders(book, trade, trade.stop_px, owned, at)]
         if any(order.status not in _RESTING for order in stops):
             return []  # One question at a time: the answer brings us back here.
@@ -181,11 +256,18 @@ class Exits:
         quote: tuple[Price, Price, Price],
         at: Instant,
     ) -> list[Want]:
+        if at < trade.retry_at:
+            self._wake(trade.retry_at)
+            return []
         entries, exits = working_orders
-        wants: list[Want] = [
-            _cancel(order, at, "leaving") for order in entries if order.status in _RESTING
+        wants: list[Want] = []
+        for order in entries:
+            if order.status in _RESTING:
+                wants.extend(self._withdraw(order, at))
+        # A stop that was triggered is an exit on its way: chased like one, not withdrawn.
+        stops = [
+            order for order in exits if order.purpose is Purpose.STOP and order.triggered_at is None
         ]
-        stops = [order for order in exits if order.purpose is Purpose.STOP]
         if stops:
             # Stops first, exits only once they are gone: together they would be twice the position.
             wants.extend(_cancel(stop, at, "leaving") for stop in stops if stop.status in _RESTING)
@@ -209,9 +291,7 @@ class Exits:
             else:
                 wants.append(_cancel(order, at, "exit is replaced"))
         missing = owned - working
-        if missing and at < trade.retry_at:
-            self._wake(trade.retry_at)
-        elif missing:
+        if missing:
             wants.extend(self._market_exits(book, trade, missing, quote[2], at))
             self._wake(at + CHASE_AFTER)
         return wants

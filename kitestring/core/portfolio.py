@@ -231,14 +231,21 @@ class Portfolio:
             book.sold_value = book.sold_value + value
 
     def _reindex(self, book: Book) -> None:
+        """Keep books that share an instrument in the order of the day's strategies.
+
+        Not in the order of their fills, which a restart would not know: targets hit by the same
+        tick are left in this order.
+        """
         held = self.open_by_instrument.get(book.instrument, ())
         if book.net_qty and len(held) == 1 and held[0] is book:
             return
-        others = [open_book for open_book in held if open_book is not book]
-        if book.net_qty:
-            others.append(book)
-        if others:
-            self.open_by_instrument[book.instrument] = others
+        together = [
+            each
+            for each in self.books.values()
+            if each.net_qty and each.instrument == book.instrument
+        ]
+        if together:
+            self.open_by_instrument[book.instrument] = together
         else:
             self.open_by_instrument.pop(book.instrument, None)
 

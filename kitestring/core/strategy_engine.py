@@ -114,6 +114,7 @@ class StrategyEngine:
         main.show(run.inputs)
         run.feeds.append(main)
         run.need = 1 + further
+        run.reads_own = any(spec.kind is not None for spec in specs.values())
         for label, spec in specs.items():
             minutes = settings.minutes if spec.minutes is None else spec.minutes
             feed = self._feed(name, spec.instrument or settings.source, minutes)
@@ -260,6 +261,10 @@ class StrategyEngine:
             if bar_now.close_at <= cell.decided_at:
                 continue  # Recovered state already holds this decision: it is never taken again.
             inputs = run.inputs
+            if run.reads_own and (fault := run.own_fault()) is not None:
+                said = said or []
+                said.append(self._fail(run, at, _said(fault, run.definition)))
+                continue
             net_qty = positions.get(run.name)
             inputs.position = (1 if net_qty > 0 else -1) if net_qty else 0
             old = cell.state
@@ -328,6 +333,10 @@ class StrategyEngine:
     def state_of(self, strategy: StrategyId) -> msgspec.Struct:
         """What a strategy remembers from bar to bar."""
         return self._runs[strategy].cell.state
+
+    def bars_needed(self, strategy: StrategyId) -> int:
+        """Bars of its timeframe a strategy must have been shown before it may decide."""
+        return self._runs[strategy].need
 
     def status(self) -> list[StrategyStatus]:
         """Every strategy as it stands."""

@@ -19,10 +19,10 @@ from typing import Final, assert_never
 import msgspec
 
 from kitestring.core.cells import Dirty
-from kitestring.core.exits import Exits, Want
+from kitestring.core.exits import WITHDRAW_AFTER, Exits, Want
 from kitestring.core.instrument_view import InstrumentView
 from kitestring.core.market_data_engine import MarketDataEngine
-from kitestring.core.order_manager import OrderManager
+from kitestring.core.order_manager import Applied, OrderManager
 from kitestring.core.order_rules import judge, slices
 from kitestring.core.portfolio import Portfolio
 from kitestring.core.reconciler import differences
@@ -54,6 +54,7 @@ from kitestring.domain.instants import NEVER, SECOND, Instant, ist_clock
 from kitestring.domain.instruments import Instrument, Segment
 from kitestring.domain.money import Money, Price
 from kitestring.domain.orders import (
+    ExecType,
     ExecutionReport,
     ExitReason,
     Order,
@@ -94,6 +95,7 @@ MARGIN_ROOM_BP: Final = 200
 """A MARKET order is counted at its protection price, up to 2 % away for the cheapest shares."""
 
 _RESTING: Final = (OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED)
+_UNCHANGED: Final = (ExecType.CANCEL_REJECTED, ExecType.REPLACE_REJECTED)
 _NOTHING: Final[tuple[Command, ...]] = ()
 
 
@@ -106,6 +108,10 @@ class CoreState(msgspec.Struct, kw_only=True, array_like=True):
     """Why entries stop until it is explained; empty when nothing is."""
     squared_off: list[str] = msgspec.field(default_factory=list)
     ended: bool = False
+    wakes: list[Instant] = msgspec.field(default_factory=list)
+    """When the core wants to be woken besides the market's own timers, as a heap."""
+    next_watch: Instant = 0
+    """Open positions are weighed again from here on."""
     opening_equity: Money | None = None
     """What the account was worth at the open, where the day before handed it over."""
 
@@ -136,6 +142,7 @@ class TradingCore:
         self.instruments = {instrument.id: instrument for instrument in instruments}
         self.sessions = sessions
         self._strategies_by_name = {row.name: row for row in settings.strategies}
+        self._capped = tuple(row for row in settings.strategies if row.loss_max is not None)
         risk = settings.risk
         self.strategies = StrategyEngine(
             settings.strategies, definitions, self.instruments, sessions, self.dirty
@@ -156,8 +163,6 @@ class TradingCore:
         self._ids = ClOrdIds(settings.run_key, settings.date)
         self._commands: list[Command] = []
         self._positions: dict[StrategyId, int] = {}
-        self._wakes: list[Instant] = []
-        self._next_watch: Instant = 0
         self._stale_after = int(risk.stale_after_s * SECOND)
         self._watched = Standing(
             at=0,
@@ -218,6 +223,7 @@ class TradingCore:
             self.strategies.warm(self.market.accept_bar_frame(event))
         elif isinstance(event, TimerFired):
             if event.due_at >= self.market.next_due_at:
+                self.market.staleness(event.due_at)  # Told before, and not to be told again.
                 self.strategies.warm(self.market.close_due(event.due_at))
         else:
             self.market.gap(event)
@@ -236,11 +242,6 @@ class TradingCore:
         self.strategies.restore(cells)
         for name, book in self.portfolio.books.items():
             self._positions[name] = book.net_qty
-            if book.trade is not None and book.trade.exit_at is not None:
-                self._wake(book.trade.exit_at)
-        # Whatever was on its way when the house went down is looked at again at once.
-        if self.portfolio.open_by_instrument or any(True for _ in self.orders.all_working()):
-            self._wake(self.state.now)
         self._schedule()
 
     @property
@@ -317,7 +318,7 @@ class TradingCore:
             instrument = view.instrument.id
             if instrument in held:
                 self._mark(instrument, view.last_px)
-        if at >= self._next_watch:
+        if at >= self.state.next_watch:
             self._watch(at)
 
     def _on_bars(self, frame: BarFrame) -> None:
@@ -395,7 +396,7 @@ class TradingCore:
     def _on_timer(self, timer: TimerFired) -> None:
         at = timer.due_at
         self.state.now = max(self.state.now, at)
-        wakes = self._wakes
+        wakes = self.state.wakes
         while wakes and wakes[0] <= at:
             heapq.heappop(wakes)
         if at >= self.market.next_due_at:
@@ -417,6 +418,8 @@ class TradingCore:
                 and at >= trade.exit_at
             ):
                 trade.leaving = ExitReason.TIME
+            for order in list(self.orders.working(book.strategy)):
+                self._late_entry(order, None)
             self._settle(book)
         if self.portfolio.open_by_instrument:
             self._watch(at)
@@ -460,7 +463,7 @@ class TradingCore:
                 instrument = self.instruments[book.instrument]
                 if instrument.segment is not segment:
                     continue
-                if book.product is Product.MIS:
+                if book.product is Product.MIS and not book.frozen:
                     left += 1
                     self._leave(book, ExitReason.SQUARE_OFF)
                 elif instrument.expiry == self.settings.date:
@@ -531,6 +534,8 @@ class TradingCore:
             ask_px=view.ask_px,
         )
         standing = self._standing(settings, at)
+        if settings.loss_max is not None:
+            standing.strategy_pnl = book.result(view.last_px)
         standing.margin_per_unit = self._margin_with_room(view, settings.product, side)
         verdict = self.risk.check_entry(request, standing)
         self.facts.append(verdict)
@@ -604,6 +609,12 @@ class TradingCore:
         self.must_commit = True
         for report in event.reports:
             self._report(report)
+        for report in event.reports:
+            # Only now: most entries are acknowledged and filled in one message, and a timer for
+            # each of them would cost a twentieth of the order.
+            order = self.orders.table.get(report.cl_ord_id)
+            if order is not None and order.status in _RESTING and not order.is_exit:
+                self._wake(order.created_at + ENTRY_PATIENCE)
         self._schedule()
 
     def _report(self, report: ExecutionReport) -> None:
@@ -626,15 +637,43 @@ class TradingCore:
             trade = book.trade
             if trade is not None and trade.exit_at is not None:
                 self._wake(trade.exit_at)
-        if applied.finished and order.status is OrdStatus.REJECTED and order.is_exit:
-            sentence = self.exits.rejected(book, order, self.state.now)
-            if sentence:
-                self._note("exit refused", sentence)
+        self._learn(order, book, applied, report)
         self._late_leaving(book)
-        self._late_entry(order)
+        self._late_entry(order, report.exec_type)
+        if closed is not None and order.is_exit:
+            # What is left of the entry belonged to the position that is over.
+            self._withdraw_entries(book, "its position is closed")
         self._settle(book)
         if closed is not None and waiting is not None and book.net_qty == 0:
             self._reenter(waiting, book)
+
+    def _learn(self, order: Order, book: Book, applied: Applied, report: ExecutionReport) -> None:
+        """What a refusal, or the end of one, means for getting out of the position."""
+        at = self.state.now
+        kind = report.exec_type
+        sentence = ""
+        if applied.finished and not order.is_exit:
+            trade = book.trade
+            refused = order.status in (OrdStatus.REJECTED, OrdStatus.CANCELED)
+            stays = book.net_qty * order.side.sign < 0
+            if refused and stays and trade is not None and trade.leaving is None:
+                # The reversal did not happen, but the strategy has left the old side.
+                trade.leaving = ExitReason.REVERSAL
+        elif applied.finished and order.status is OrdStatus.REJECTED:
+            sentence = self.exits.rejected(book, order, at)
+        elif applied.finished and order.status is OrdStatus.CANCELED and applied.unasked:
+            sentence = self.exits.withdrawn(book, order, at)
+        elif kind in _UNCHANGED and order.is_exit and not order.status.terminal:
+            self.exits.unchanged(book, at)
+        elif order.is_exit and (applied.fill is not None or kind is ExecType.REPLACED):
+            self.exits.answered(book)
+        if sentence:
+            self._note("exit refused", sentence)
+
+    def _withdraw_entries(self, book: Book, reason: str) -> None:
+        for order in list(self.orders.working(book.strategy)):
+            if not order.is_exit and order.status in _RESTING:
+                self._want(CancelOrder(cl_ord_id=order.cl_ord_id, at=self.state.now, reason=reason))
 
     def _reenter(self, waiting: Signal, book: Book) -> None:
         """The old side is out; the reversal that waited for it goes on if its signal is still fresh."""
@@ -650,7 +689,9 @@ class TradingCore:
         if book.frozen and reason is not ExitReason.EXPIRY:
             return
         trade = book.trade
-        if trade is not None and trade.leaving is None:
+        if trade is None:
+            self._withdraw_entries(book, reason.value)
+        elif trade.leaving is None:
             trade.leaving = reason
         self._settle(book)
 
@@ -693,7 +734,7 @@ class TradingCore:
 
     def _watch(self, at: Instant) -> None:
         """Weigh the day's result against the loss limits, at the marks of this moment."""
-        self._next_watch = at + WATCH_EVERY
+        self.state.next_watch = at + WATCH_EVERY
         unrealised, open_positions = Money(0), 0
         standing, views = self._watched, self._views
         standing.marks_fresh = True
@@ -718,6 +759,18 @@ class TradingCore:
         if halt is not None:
             self.facts.append(halt)
             self._halted(halt)
+        for row in self._capped:
+            self._watch_strategy(row, at)
+
+    def _watch_strategy(self, row: StrategySettings, at: Instant) -> None:
+        """A strategy at its own loss limit is taken out, and enters no more today."""
+        book, view = self.portfolio.books[row.name], self._views[row.instrument]
+        if not book.net_qty or at - view.last_at > self._stale_after:
+            return
+        sentence = self.risk.watch_strategy(row, book.result(view.last_px), at)
+        if sentence is not None:
+            self._note("strategy loss", f"{sentence} Its position is closed.")
+            self._leave(book, ExitReason.STRATEGY_LOSS)
 
     def _halted(self, halt: HaltSession) -> None:
         """Entries are over for today: withdraw those that work, then run the halt's policy."""
@@ -740,32 +793,42 @@ class TradingCore:
             else:
                 self._wake(order.created_at + ENTRY_PATIENCE)
 
-    def _late_entry(self, order: Order) -> None:
+    def _late_entry(self, order: Order, told: ExecType | None) -> None:
         """An entry acknowledged after entries were over is withdrawn."""
-        segment = self.instruments[order.instrument].segment.value
+        if order.is_exit or order.status not in _RESTING:
+            return
+        squared_off = self.state.squared_off
         over = self.risk.state.halted is not None or (
-            segment in self.state.squared_off and self._ends_today(order.instrument, order.product)
+            bool(squared_off)
+            and self._ends_today(order.instrument, order.product)
+            and self.instruments[order.instrument].segment.value in squared_off
         )
-        if over and not order.is_exit and order.status in _RESTING:
+        if not over:
+            return
+        if told is ExecType.CANCEL_REJECTED:
+            self._wake(self.state.now + WITHDRAW_AFTER)  # Not at once again: see ``_on_timer``.
+        else:
             self._want(
                 CancelOrder(cl_ord_id=order.cl_ord_id, at=self.state.now, reason="entries over")
             )
-        elif not order.is_exit and order.status in _RESTING:
-            self._wake(order.created_at + ENTRY_PATIENCE)
 
     def _late_leaving(self, book: Book) -> None:
         """A position that appears after its time is over (halted, squared off) is closed again."""
         trade = book.trade
         if trade is None or trade.leaving is not None or book.frozen:
             return
-        segment = self.instruments[book.instrument].segment.value
-        halted = self.risk.state.halted
-        over = segment in self.state.squared_off
-        if over and self._ends_today(book.instrument, book.product):
+        halted, squared_off = self.risk.state.halted, self.state.squared_off
+        if (
+            squared_off
+            and self._ends_today(book.instrument, book.product)
+            and self.instruments[book.instrument].segment.value in squared_off
+        ):
             mis = book.product is Product.MIS
             trade.leaving = ExitReason.SQUARE_OFF if mis else ExitReason.EXPIRY
         elif halted is not None and halted.policy is HaltPolicy.FLATTEN:
             trade.leaving = ExitReason.HALT
+        elif self.risk.has_lost(book.strategy):
+            trade.leaving = ExitReason.STRATEGY_LOSS
 
     def _ends_today(self, instrument: InstrumentId, product: Product) -> bool:
         """Whether a position must be flat by the close: intraday, or in a contract's last session."""
@@ -827,7 +890,11 @@ class TradingCore:
 
     def limits_used(self) -> list[Usage]:
         """Every limit that is on, and how much of it is used now."""
-        return self.risk.used(self._standing(None, self.state.now))
+        rows = self.risk.used(self._standing(None, self.state.now))
+        for row in self.settings.strategies:
+            pnl = self.portfolio.books[row.name].result(self._reference(row.instrument))
+            rows += self.risk.used_by(row, pnl)
+        return rows
 
     def _reference(self, instrument: InstrumentId) -> Price:
         return self._views[instrument].last_px
@@ -921,6 +988,11 @@ class TradingCore:
             return "EXPIRES_TODAY", (
                 f"{view.instrument.symbol} expires today and cannot be carried; no new positions"
             )
+        if settings.product is Product.MIS and at >= session.square_off_at:
+            return (
+                "ENTRY_CUTOFF",
+                f"intraday positions are flat from {ist_clock(session.square_off_at)}",
+            )
         if at >= session.entry_cutoff_at:
             return "ENTRY_CUTOFF", f"no new positions after {ist_clock(session.entry_cutoff_at)}"
         source = self._views[settings.source]
@@ -943,11 +1015,12 @@ class TradingCore:
         ]
 
     def _wake(self, at: Instant) -> None:
-        if at not in self._wakes:
-            heapq.heappush(self._wakes, at)
+        wakes = self.state.wakes
+        if at not in wakes:
+            heapq.heappush(wakes, at)
 
     def _schedule(self) -> None:
-        due_at, wakes = self.market.next_due_at, self._wakes
+        due_at, wakes = self.market.next_due_at, self.state.wakes
         self.next_due_at = wakes[0] if wakes and wakes[0] < due_at else due_at
 
     def _note(self, kind: str, sentence: str) -> None:

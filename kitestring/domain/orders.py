@@ -21,12 +21,16 @@ class Side(StrEnum):
     @property
     def sign(self) -> int:
         """+1 for BUY, −1 for SELL."""
-        return 1 if self is Side.BUY else -1
+        return 1 if self is _BUY else -1
 
     @property
     def opposite(self) -> Side:
         """The side that undoes this one."""
         return Side.SELL if self is Side.BUY else Side.BUY
+
+
+_BUY = Side.BUY
+"""A name of the module: Python 3.11 takes 80 ns to find a member of an enum."""
 
 
 class OrdType(StrEnum):
@@ -75,6 +79,7 @@ class ExitReason(StrEnum):
     HALT = "halt"
     STRATEGY_OFF = "strategy switched off"
     OPERATOR = "operator"
+    STRATEGY_LOSS = "strategy's loss limit"
     EXPIRY = "expiry"
     """A carried contract ends today; the house closes it before the close."""
 
@@ -198,6 +203,10 @@ class Order(msgspec.Struct, kw_only=True, array_like=True):
     """When a stop was released into the market; it may still rest unfilled after a gap."""
     plan: Signal | None = None
     """For an entry: the signal whose stop, target and time stop the position will carry."""
+    told_qty: int = 0
+    """The most the broker has said is filled; above ``cum_qty`` while a trade is still untold."""
+    ends_as: OrdStatus | None = None
+    """How the order ended, while a trade of it is still untold; it counts as working until then."""
 
     @property
     def leaves_qty(self) -> int:

@@ -12,7 +12,7 @@ from kitestring.domain.charges import NO_CHARGES, Charges
 from kitestring.domain.ids import InstrumentId, SignalId, StrategyId, TradeId
 from kitestring.domain.instants import Instant
 from kitestring.domain.instruments import Instrument
-from kitestring.domain.money import Money, Price
+from kitestring.domain.money import Money, Price, charge_as_money
 from kitestring.domain.orders import ExitReason, Product, Side
 from kitestring.domain.signals import Signal
 
@@ -130,6 +130,9 @@ class Book(msgspec.Struct, kw_only=True, array_like=True):
         """Rupees on the open quantity at a mark, before charges."""
         return last_px * (self.net_qty * self.multiplier) - self.open_cost
 
+    def result(self, last_px: Price) -> Money:
+        """Realised and unrealised rupees at a mark, after charges."""
+        return self.realised + self.unrealised(last_px) - charge_as_money(self.charges.total)
 
 class CarriedPosition(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """A position handed from one day to the next: whose it is, at what mark, and its exit plan.

@@ -73,10 +73,12 @@ class FinishedDay(msgspec.Struct, frozen=True):
     row: DayRow
     trades: tuple[RoundTrip, ...]
     sealed: DaySealed
+    head: str = ""
+    """Hash of the sealed journal, where it was at hand."""
 
 
 def finished_day(
-    run: str, commits: Iterable[tuple[int, Commit]]
+    run: str, commits: Iterable[tuple[int, Commit]], head: str = ""
 ) -> FinishedDay | None:
     """Read a day's journal; ``None`` if it is not sealed."""
     tally = Tally()
@@ -112,7 +114,7 @@ def finished_day(
         halted=tally.halted,
         carried=sealed.carried,
     )
-    return FinishedDay(row, tuple(trades), sealed)
+    return FinishedDay(row, tuple(trades), sealed, head)
 
 
 class Drawdown(msgspec.Struct, frozen=True):

@@ -195,12 +195,16 @@ class ManyDays:
             quiet=day_plan.held and not last,
         )
         paths = self._paths(group, key, date)
-        paths.create()
+        paths.create(durable=not day_plan.held)
         self._engine = PaperEngine(day_plan)
         result = self._engine.run_in(paths, _OneOfMany(watcher, date, number))
         if result.interrupted:
             return None
-        day = finished_day(paths.folder.name, self._engine.commits or read_commits(paths.journal))
+        journal = self._engine.held_journal
+        if journal is None:
+            day = finished_day(paths.folder.name, read_commits(paths.journal))
+        else:
+            day = finished_day(paths.folder.name, journal.commits(), journal.head)
         assert day is not None, "a day that was not interrupted is sealed"
         return day
 
@@ -210,11 +214,14 @@ class ManyDays:
         """What the last sealed day hands over, with the hash of the journal it was read from."""
         if not finished:
             return None
-        sealed = sealed_by(self._paths(group, key, finished[-1].row.date).journal)
-        assert sealed is not None
-        handover, head = sealed[0].handover, sealed[1]
-        assert handover is not None
-        return msgspec.structs.replace(handover, head=head)
+        last = finished[-1]
+        head = last.head
+        if not head:
+            sealed = sealed_by(self._paths(group, key, last.row.date).journal)
+            assert sealed is not None
+            head = sealed[1]
+        assert last.sealed.handover is not None
+        return msgspec.structs.replace(last.sealed.handover, head=head)
 
     def _started(self, first: PaperPlan, group: Path, finished: int) -> DaysStarted:
         plan = self._plan

@@ -25,18 +25,19 @@ from kitestring.core.settings import DaySettings
 from kitestring.core.strategy import StrategyDefinition
 from kitestring.core.trading_core import TradingCore
 from kitestring.domain.charges import ChargeBook
-from kitestring.domain.errors import HouseError
+from kitestring.domain.errors import HouseError, StoreError
 from kitestring.domain.events import DayOpening, DaySealed, Gap, RunOpened
 from kitestring.domain.ids import InstrumentId
+from kitestring.domain.instants import NEVER
 from kitestring.domain.instruments import Instrument, Segment
 from kitestring.domain.money import Price
 from kitestring.domain.orders import Product
-from kitestring.domain.ports import Commit, Feed, Journal
+from kitestring.domain.ports import Feed, Journal
 from kitestring.domain.sessions import Session
 from kitestring.domain.verdicts import HaltPolicy
 from kitestring.engine.clocks import AsFastAsPossible, Pace, TimesFaster, wall_now, wall_seconds
 from kitestring.engine.day_result import day_result
-from kitestring.engine.recovery import Story, read_story, restore, still_unanswered
+from kitestring.engine.recovery import Story, forgotten, read_story, restore, still_unanswered
 from kitestring.engine.scribe import Scribe
 from kitestring.engine.trading_day import TradingDay
 from kitestring.engine.watching import DayResult, DayStarted, Watcher
@@ -120,9 +121,9 @@ class PaperEngine:
         return self._plan.held
 
     @property
-    def commits(self) -> list[tuple[int, Commit]]:
-        """The commits of a day whose journal was held in memory; empty for any other."""
-        return [] if self._held is None else list(self._held.commits())
+    def held_journal(self) -> HeldJournal | None:
+        """The journal of a day that was held in memory; ``None`` for any other."""
+        return self._held
 
     def run(self, watcher: Watcher) -> DayResult:
         """Trade the day to its end (or to Ctrl-C) and say how it went."""
@@ -209,6 +210,7 @@ class PaperEngine:
                 )
             scribe.catch_up()
             tape = self._tape(paths, story)
+            tape.durable = not plan.held
             held.callback(tape.close)
             day = self._day = TradingDay(
                 core,
@@ -220,6 +222,8 @@ class PaperEngine:
                 follower=scribe,
                 inbox=story.last.inbox if story.last is not None else 0,
                 feed_position=story.last.feed_position if story.last is not None else 0,
+                frame_left=story.last.frame_left if story.last is not None else 0,
+                heard=story.heard,
             )
             if scribe.tally.sealed is not None:
                 result = day_result(core, manifest, scribe.tally, paths, plan)
@@ -233,9 +237,10 @@ class PaperEngine:
             if resumed:
                 for unanswered in still_unanswered(core, story):
                     broker.carry_out(unanswered.command, unanswered.at)
-                day.note("resumed", f"Resumed after frame {day.feed_position}.")
                 if gap is not None:
-                    day.tell(gap)
+                    # In one commit with the note: the next start would find no gap any more.
+                    core.step(gap)
+                day.note("resumed", f"Resumed after frame {day.feed_position}.")
             else:
                 self._open(day)
             if attempt > 1:
@@ -293,10 +298,18 @@ class PaperEngine:
         whole = min(story.last.tape_offset, reader.end())
         taped_to = restore(core, journal, story, reader.records(whole))
         broker.recover(ledger.records, story.last.at, story.last.feed_position)
+        lost = forgotten(core, broker.snapshot(NEVER))
+        if lost:
+            raise StoreError(
+                f"The exchange's ledger {paths.exchange_ledger} has lost what the journal holds "
+                f"({lost}).",
+                do="restore the file from a backup, or start another run with --fresh",
+            )
         # The exchange saw every frame; seeing them again gives it back its quotes.
-        again = self._plan.feed.frames()
-        for position in range(1, story.last.feed_position + 1):
-            broker.observe(position, next(again))
+        for position, frame in enumerate(self._plan.feed.frames(), 1):
+            if position > story.last.feed_position and frame.received_at > story.last.at:
+                break
+            broker.observe(position, frame)
         if whole == story.last.tape_offset:
             return None
         return Gap(
@@ -335,6 +348,7 @@ class PaperEngine:
                 charges=plan.charge_book.name,
                 capital=int(settings.capital if plan.opening is None else plan.opening.equity),
                 version=__version__,
+                settings=msgspec.msgpack.encode(settings),
             )
         )
         if plan.opening is not None:

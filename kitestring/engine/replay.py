@@ -100,21 +100,28 @@ def replay(
     core: TradingCore,
     commits: Iterable[tuple[int, Commit]],
     tape: Iterable[tuple[int, Frame | TimerFired]],
+    *,
+    after: int = 0,
 ) -> Replayed:
     """Decide a day again. ``core`` is fresh, of the day's own settings; nothing is carried out.
+
+    With ``after``, the core was restored to the commit of that inbox number and ``commits`` are the
+    later ones.
 
     Commits and tape are read once, in order, as ``Journal.commits`` and ``TapeReader.records``
     give them. What the tape holds after the last commit is left out: it was never durable.
     """
-    return _Audit(core, tape).compare(_sorted_out(commits))
+    return _Audit(core, tape, after).compare(_sorted_out(commits))
 
 
 class _Audit:
-    def __init__(self, core: TradingCore, tape: Iterable[tuple[int, Frame | TimerFired]]) -> None:
+    def __init__(
+        self, core: TradingCore, tape: Iterable[tuple[int, Frame | TimerFired]], after: int
+    ) -> None:
         self._core = core
-        self._tape = iter(tape)
+        self._tape = (record for record in tape if record[0] > after)
         self._next = next(self._tape, None)
-        self._inbox = 0
+        self._inbox = after
         self._event = "the opening"
         self._commits = self._facts = 0
 

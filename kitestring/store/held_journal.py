@@ -14,7 +14,6 @@ import sqlite3
 from pathlib import Path
 
 from kitestring.store import journal_file
-from kitestring.store.atomic_file import sync_folder
 from kitestring.store.memory_journal import MemoryJournal
 from kitestring.store.records import SCHEMA
 
@@ -43,8 +42,8 @@ class HeldJournal(MemoryJournal):
                 db.execute("PRAGMA journal_mode = WAL")
             with aside.open("rb+") as file:
                 os.fsync(file.fileno())
+            # The new name is not waited for: without it, the day is merely traded once more.
             aside.replace(path)
-            sync_folder(path.parent)
         except OSError as error:
             raise journal_file.unwritable(error, path) from error
         except sqlite3.Error as error:

@@ -122,8 +122,10 @@ class RunPaths:
         """The log of events of all runs."""
         return self.artifacts / "logs" / "events.jsonl"
 
-    def create(self) -> None:
+    def create(self, *, durable: bool = True) -> None:
         """Make the folder and its card; a folder that is there already is kept as it is.
+
+        ``durable`` waits for the disk.
 
         Raises ``DiskFailed``, and ``StoreError`` where the folder belongs to another run.
         """
@@ -137,7 +139,7 @@ class RunPaths:
         if present is None:
             try:
                 content = msgspec.json.format(msgspec.json.encode(card))
-                write_atomically(self.card, content + b"\n", durable=True)
+                write_atomically(self.card, content + b"\n", durable=durable)
             except OSError as error:
                 raise DiskFailed(
                     f"The folder {self.folder} cannot be written: {error.strerror}.",

@@ -34,6 +34,14 @@ def whole(fast_folder, market):
     return traded(house, house.finished())
 
 
+@pytest.fixture(scope="session")
+def slow_market(fast_folder):
+    """The same, with two seconds in each frame: many a frame has a timer in its middle."""
+    path = fast_folder / "slow_market.bin"
+    make_market(path, seconds_per_frame=2)
+    return path
+
+
 @pytest.fixture
 def house(fast_folder, market, request):
     """A house of its own for one test."""

@@ -9,16 +9,15 @@ SIGKILL. Nothing in the house knows of it.
 
 import json
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
 
-# TA-Lib imports it where it finds it (a development environment), which takes longer than the day.
-sys.modules["pandas"] = None
-
 import msgspec
 
 from kitestring.broker import paper_broker
+from kitestring.cli import paper_day
 from kitestring.cli import run_day as command_line
 from kitestring.core import trading_core
 from kitestring.domain.bars import Bar
@@ -26,9 +25,17 @@ from kitestring.domain.events import DaySealed
 from kitestring.domain.ports import Manifest
 from kitestring.domain.ticks import TickFrame
 from kitestring.domain.verdicts import PlaceOrder
-from kitestring.engine import paper_engine, scribe, trading_day
+from kitestring.engine import paper_engine, scribe, strategy_files, trading_day
 from kitestring.exchange import synthetic_market
-from kitestring.store import atomic_file, exchange_ledger, journal, ledgers, paths, state_store, tape
+from kitestring.store import (
+    atomic_file,
+    exchange_ledger,
+    journal,
+    ledgers,
+    paths,
+    state_store,
+    tape,
+)
 
 
 class Market(msgspec.Struct):
@@ -50,8 +57,10 @@ class Orders(msgspec.Struct):
     fault_at: tuple[int, ...] = ()
     """Frames (by their arrival, in microseconds) at which the core raises, once per process."""
     fault_always: bool = False
-    file_size_max: int = 0
-    """The disk is full for a file that would become larger than this."""
+    disk_full: tuple[str, int] | None = None
+    """Name of a moment, and which one of that name, from which no file may grow."""
+    my: str = ""
+    """The user's own folder of strategies."""
     signals: tuple[tuple[str, int], ...] = ()
     """``(name of a signal, frame)``: sent to this process itself when the frame is taken."""
     rewrite_always: bool = False
@@ -86,9 +95,11 @@ class Moments:
         self.frames = 0
         self.commits = 0
 
-    def now(self, name, *, before_dying=None, **details):
-        """A moment has come."""
+    def now(self, name, *, before_dying=None, size=0, **details):
+        """A moment has come; ``size`` is that of the file about to be written."""
         count = self.counts[name] = self.counts.get(name, 0) + 1
+        if orders.disk_full == (name, count):
+            full_disk(size + 10)
         if orders.kill == (name, count):
             if before_dying is not None:
                 before_dying()
@@ -117,7 +128,7 @@ class MortalJournal(journal.SqliteJournal):
         places = [fact.cl_ord_id for fact in commit.facts if isinstance(fact, PlaceOrder)]
         kinds = sorted({type(fact).__name__ for fact in commit.facts})
         said = {"number": self.count + 1, "places": places, "kinds": kinds}
-        moments.now("before commit", **said)
+        moments.now("before commit", size=4096, **said)
         if places:
             moments.now("before commit of an order", **said)
         number = super().commit(commit)
@@ -149,11 +160,9 @@ class MortalLedger(exchange_ledger.FileLedger):
     def append(self, record):
         """Append, with three chances to die."""
         said = {"line": record.decode()}
-        moments.now("before a ledger line", **said)
+        moments.now("before a ledger line", size=os.fstat(self._file).st_size, **said)
         half = record[: len(record) // 2]
-        moments.now(
-            "in a ledger line", before_dying=lambda: os.write(self._file, half), **said
-        )
+        moments.now("in a ledger line", before_dying=lambda: os.write(self._file, half), **said)
         super().append(record)
         moments.now("after a ledger line", **said)
 
@@ -164,6 +173,7 @@ class MortalTape(tape.FileTape):
     def _keep(self, block):
         half = block[: len(block) // 2]
         moments.now("in a tape block", before_dying=lambda: self._file.write(half))
+        moments.now("before a tape block", size=self._offset)
         super()._keep(block)
         moments.now("after a tape block", offset=self._offset + len(block))
 
@@ -213,10 +223,7 @@ class SignallingDay(trading_day.TradingDay):
 
 
 def full_disk(size):
-    """No file of this process may become larger than ``size``: the disk is full."""
-    import resource
-
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    """No file of this process may become larger than ``size``: a write ends in its middle."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
@@ -228,6 +235,10 @@ def take_places():
     paper_engine.PaperBroker = MortalBroker
     paper_engine.FileLedger = MortalLedger
     paper_engine.FileTape = MortalTape
+    if orders.my:
+        paper_day.read_strategy = lambda name: strategy_files.read_strategy(
+            name, (Path(orders.my), strategy_files.SHIPPED)
+        )
     if orders.fault_at:
         paper_engine.TradingCore = FaultyCore
     if orders.signals:
@@ -239,8 +250,9 @@ def take_places():
 
     def restore(*args):
         moments.now("before restoring")
-        real_restore(*args)
+        taped_to = real_restore(*args)
         moments.now("after restoring")
+        return taped_to
 
     paper_engine.restore = restore
     if orders.rewrite_always:
@@ -253,6 +265,4 @@ if __name__ == "__main__":
     moments = Moments()
     faults = set(orders.fault_at)
     take_places()
-    if orders.file_size_max:
-        full_disk(orders.file_size_max)
     sys.exit(command_line.run_command(command_line.run_day, sys.argv[2:]))

@@ -66,8 +66,8 @@ strategies:
 """
 
 
-def make_market(path, *, frames_per_second=1, seed=1):
-    """Write the short market into a file; every ``1 / frames_per_second`` seconds arrive as one frame."""
+def make_market(path, *, seconds_per_frame=1, seed=1):
+    """Write the short market into a file."""
     chosen = [
         each
         for each in instruments_on(DAY)
@@ -91,9 +91,10 @@ def make_market(path, *, frames_per_second=1, seed=1):
         if frame.ticks[0].event_at >= end_at:
             break
         frames.append(frame)
-    together = round(1 / frames_per_second)
-    if together > 1:
-        frames = [_joined(frames[n : n + together]) for n in range(1, len(frames), together)]
+    if seconds_per_frame > 1:
+        # From the second one on, so that the ends of minutes fall into the middle of frames.
+        starts = range(1, len(frames), seconds_per_frame)
+        frames = [_joined(frames[start : start + seconds_per_frame]) for start in starts]
     manifest = msgspec.structs.replace(
         feed.manifest, sessions=sessions, frames_hint=len(frames), name="an hour of a synthetic day"
     )
@@ -129,7 +130,7 @@ class House:
         suffers.setdefault("note", str(self.note))
         orders.write_bytes(msgspec.json.encode(Orders(market=str(self.market), **suffers)))
         house = ("--config", str(self.config), "--artifacts", str(self.artifacts), "--json")
-        return [sys.executable, str(RUNNER), str(orders), *house, *typed]
+        return [sys.executable, "-c", WITHOUT_PANDAS, str(RUNNER), str(orders), *house, *typed]
 
     def start(self, *typed, **suffers):
         """Start the day and wait for whatever becomes of it."""
@@ -151,7 +152,7 @@ class House:
     def finished(self, *typed, **suffers):
         """Start the day, see it end well, and return its summary."""
         ran = self.start(*typed, **suffers)
-        assert ran.returncode == 0, (ran.returncode, ran.stderr[-3000:])
+        assert ran.returncode == 0, (ran.returncode, ran.stderr[-900:])
         return json.loads(ran.stdout, parse_float=str)
 
     def deaths(self):
@@ -195,6 +196,13 @@ class House:
             return list(csv.DictReader(file))
 
 
+WITHOUT_PANDAS = """
+import runpy, sys
+# TA-Lib imports it where it finds it (in a development environment): longer than the whole day.
+sys.modules["pandas"] = None
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
 # Each start orders its sets differently, as it does on a user's machine; compiled code is kept.
 for _name in ("PYTHONHASHSEED", "PYTHONDONTWRITEBYTECODE"):
@@ -261,7 +269,9 @@ OF_THE_PROCESS = ("ticks", "wall_s", "resumed", "already_finished", "interrupted
 
 def traded(house, summary):
     """Everything that must come out the same however often the day was interrupted."""
-    texts = {name: (house.run / name).read_text() for name in ("orders.csv", "fills.csv", "trades.csv")}
+    texts = {
+        name: (house.run / name).read_text() for name in ("orders.csv", "fills.csv", "trades.csv")
+    }
     return {
         **texts,
         "ledger": house.ledger_text(),

@@ -151,9 +151,7 @@ def test_a_day_killed_many_times_ends_as_if_it_had_not_been(house, whole, story)
         ("after the state file", 3),
     ],
 )
-def test_a_kill_while_files_for_people_are_written_leaves_no_half_file(
-    house, whole, moment, count
-):
+def test_a_kill_while_files_for_people_are_written_leaves_no_half_file(house, whole, moment, count):
     death = house.killed(moment, count, rewrite_always=True)
     shown = house.artifacts / "checkpoints" / "paper_state_latest.json"
     if shown.exists():

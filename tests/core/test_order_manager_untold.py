@@ -1,0 +1,105 @@
+"""Reports that overtake one another, are told twice, or make no sense."""
+
+from __future__ import annotations
+
+import msgspec
+from house_day import ACME, clock
+
+from kitestring.core.order_manager import OrderManager
+from kitestring.domain.money import price
+from kitestring.domain.orders import (
+    ExecType,
+    ExecutionReport,
+    OrderIntent,
+    OrdStatus,
+    OrdType,
+    Product,
+    Purpose,
+    Side,
+)
+from kitestring.domain.verdicts import Approved, CancelOrder, PlaceOrder
+
+TEN = clock("10:00")
+
+
+def desk():
+    """A stop for 100 shares, resting."""
+    dirty = {}
+    orders = OrderManager(dirty)
+    intent = OrderIntent(
+        strategy="one",
+        instrument=ACME.id,
+        side=Side.SELL,
+        order_qty=100,
+        ord_type=OrdType.SL,
+        product=Product.MIS,
+        purpose=Purpose.STOP,
+        reason="protective stop",
+        decision_px=price("490"),
+        decided_at=TEN,
+    )
+    command = PlaceOrder(cl_ord_id="K1", approved=Approved(intent=intent, at=TEN))
+    orders.placing(command, TEN, None)
+    tell(orders, ExecType.NEW)
+    return orders, dirty
+
+
+def tell(orders, exec_type, qty=0, *, exec_id=None, cum=0, at=TEN, **more):
+    return orders.apply(
+        ExecutionReport(
+            cl_ord_id="K1",
+            exec_type=exec_type,
+            event_at=at,
+            exec_id=exec_id,
+            last_qty=qty,
+            last_px=price("489.50") if qty else price("0"),
+            cum_qty=cum,
+            **more,
+        )
+    )
+
+
+def test_a_cancellation_that_counts_an_untold_trade_is_over_only_when_that_is_told():
+    orders, _ = desk()
+    orders.cancelling(CancelOrder(cl_ord_id="K1", at=TEN))
+    applied = tell(orders, ExecType.CANCELED, cum=40)
+    assert not applied.finished
+    assert applied.surprise == "the broker counts 40 filled, we were told 0"
+    assert [order.status for order in orders.working("one")] == [OrdStatus.PENDING_CANCEL]
+    applied = tell(orders, ExecType.TRADE, 40, exec_id="T1", cum=40)
+    assert applied.finished
+    assert orders.table["K1"].status is OrdStatus.CANCELED
+    assert list(orders.working("one")) == []
+
+
+def test_a_repeated_report_changes_nothing():
+    orders, _ = desk()
+    tell(orders, ExecType.TRADE, 40, exec_id="T1", cum=40, at=TEN + 5)
+    before = msgspec.msgpack.encode(orders.table["K1"])
+    again = [
+        tell(orders, ExecType.NEW),
+        tell(orders, ExecType.TRADE, 40, exec_id="T1", cum=40, at=TEN + 5),
+    ]
+    assert [applied.surprise for applied in again] == ["", ""]
+    assert [applied.fill for applied in again] == [None, None]
+    assert msgspec.msgpack.encode(orders.table["K1"]) == before
+
+
+def test_a_report_that_makes_no_sense_leaves_the_order_as_it_was():
+    orders, dirty = desk()
+    tell(orders, ExecType.TRADE, 40, exec_id="T1", cum=40)
+    dirty.clear()
+    before = msgspec.msgpack.encode(orders.table["K1"])
+    later = TEN + 60_000_000
+    surprises = [
+        tell(orders, ExecType.TRADE, 70, exec_id="T2", cum=110, at=later).surprise,
+        tell(orders, ExecType.TRADE, 0, exec_id="T3", cum=40, at=later).surprise,
+        tell(orders, ExecType.REPLACED, order_qty=30, cum=40, at=later).surprise,
+    ]
+    assert surprises == [
+        "more filled than was ordered",
+        "a trade without id, quantity or price",
+        "changed to less than has filled",
+    ]
+    assert msgspec.msgpack.encode(orders.table["K1"]) == before
+    assert dirty == {}
