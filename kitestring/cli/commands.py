@@ -82,6 +82,30 @@ def report(
         click.launch(str(path.resolve()))
 
 
+@house.group()
+def bars() -> None:
+    """Files of 1-minute bars."""
+
+
+@bars.command("check")
+@click.argument("files", type=click.Path(path_type=Path), nargs=-1, required=True)
+def bars_check(files: tuple[Path, ...]) -> None:
+    """Say what files of bars hold, and what is wrong with them by line. Changes nothing.
+
+    Exits with 3 if one of them cannot be traded as it is.
+    """
+    from kitestring.store.bar_check import check_bars  # noqa: PLC0415 - --help must be fast
+
+    playable = True
+    for path in files:
+        report = check_bars(path)
+        playable = playable and report.playable
+        for line in report.lines():
+            click.echo(line)
+    if not playable:
+        sys.exit(3)
+
+
 house.add_command(run_day, "run-day")
 house.add_command(run_day, "day")
 house.add_command(new)

@@ -222,4 +222,7 @@ def test_the_two_latest_runs_are_compared_where_none_are_named(answered):
 def test_one_run_cannot_be_compared(halfway):
     code, _, err = ask("compare", "--artifacts", halfway)
     assert code == 2
-    assert err.splitlines()[0] == f"There is only one run in {halfway}, and nothing to compare it with."
+    assert (
+        err.splitlines()[0]
+        == f"There is only one run in {halfway}, and nothing to compare it with."
+    )
