@@ -1,7 +1,8 @@
-"""All commands of the house under one name: ``kitestring day``, ``kitestring tape check PATH``."""
+"""All commands of the house under one name: ``kitestring day``, ``kitestring report``, and so on."""
 
 from __future__ import annotations
 
+import datetime as dt
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -10,7 +11,7 @@ import click
 
 from kitestring import __version__
 from kitestring.cli.answers import ANSWERS
-from kitestring.cli.run_day import run_command, run_day
+from kitestring.cli.run_day import Day, run_command, run_day
 from kitestring.cli.strategy_commands import check, new, strategies
 
 
@@ -39,6 +40,46 @@ def tape_check(path: Path) -> None:
         click.echo(line)
     if not playable:
         sys.exit(3)
+
+
+@house.command("report")
+@click.argument("run", required=False)
+@click.option("--day", type=Day(), help="The latest run of this day.")
+@click.option("--from", "first", type=Day(), help="One page for many days, from this one on.")
+@click.option("--to", "last", type=Day(), help="The last of the many days.")
+@click.option(
+    "--artifacts",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("artifacts"),
+    help="Where the runs are; artifacts/ if left out.",
+)
+@click.option("--open", "show", is_flag=True, help="Show it in the browser.")
+def report(
+    run: str | None,
+    *,
+    day: dt.date | None,
+    first: dt.date | None,
+    last: dt.date | None,
+    artifacts: Path,
+    show: bool,
+) -> None:
+    """Write a day's report again, from the record of its run, and say where it is.
+
+    RUN is the name of a run's folder or the beginning of it; the latest run if left out. With
+    --from or --to: one page for the latest finished run of each of those days.
+    """
+    from kitestring.cli import day_report  # noqa: PLC0415 - --help must be fast
+
+    many = first is not None or last is not None
+    if (run is not None) + (day is not None) + many > 1:
+        raise click.UsageError("Name a run, a day, or --from and --to: one of the three.")
+    if many:
+        path = day_report.make_group_report(artifacts, first, last)
+    else:
+        path = day_report.make_report(day_report.choose(artifacts, run, day))
+    click.echo(path)
+    if show:
+        click.launch(str(path.resolve()))
 
 
 @house.group()

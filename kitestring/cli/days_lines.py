@@ -123,9 +123,7 @@ def _table_line(label: str, rows: list[DayRow]) -> str:
 
 
 def _days_won(summary: dict[str, object]) -> str:
-    return (
-        f"{summary['win_days']} won, {summary['loss_days']} lost, {summary['flat_days']} even"
-    )
+    return f"{summary['win_days']} won, {summary['loss_days']} lost, {summary['flat_days']} even"
 
 
 def _halts(result: DaysResult) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from kitestring.cli.config import Engines
+from kitestring.cli.day_report import find, write_report
 from kitestring.cli.day_request import DayRequest
 from kitestring.cli.day_settings import ReadStrategy, day_settings
 from kitestring.domain.errors import CalendarUnknown, ConfigError
@@ -28,8 +29,14 @@ SYNTHETIC_DATE: Final = dt.date(2026, 11, 20)
 
 
 def run_paper_day(request: DayRequest, watcher: Watcher) -> DayResult:
-    """Trade the day. Raises a ``HouseError`` for whatever keeps it from starting or going on."""
-    return PaperEngine(paper_plan(request)).run(watcher)
+    """Trade the day, then write its report: the summary is on the screen by then.
+
+    Raises a ``HouseError`` for whatever keeps the day from starting or going on; a report that
+    cannot be written is said, and costs nothing else.
+    """
+    result = PaperEngine(paper_plan(request)).run(watcher)
+    write_report(find(request.artifacts, result.run))
+    return result
 
 
 def paper_plan(

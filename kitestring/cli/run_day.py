@@ -68,7 +68,7 @@ class _Speed(click.ParamType[float]):
         return speed
 
 
-class _Day(click.ParamType[dt.date]):
+class Day(click.ParamType[dt.date]):
     """An ISO date."""
 
     name = "YYYY-MM-DD"
@@ -122,14 +122,14 @@ class _Day(click.ParamType[dt.date]):
     multiple=True,
     help="File of 1-minute bars, for --feed bars; once for each instrument.",
 )
-@click.option("--from", "first", type=_Day(), help="First day of the bars; all if left out.")
-@click.option("--to", "last", type=_Day(), help="Last day of the bars.")
+@click.option("--from", "first", type=Day(), help="First day of the bars; all if left out.")
+@click.option("--to", "last", type=Day(), help="Last day of the bars.")
 @click.option(
     "--days",
     type=click.IntRange(1, 250),
     help="Trading days of the synthetic market, one after the other; 1 if left out.",
 )
-@click.option("--date", type=_Day(), help="Trading day; the feed's own if left out.")
+@click.option("--date", type=Day(), help="Trading day; the feed's own if left out.")
 @click.option(
     "--speed",
     type=_Speed(),
@@ -152,7 +152,7 @@ class _Day(click.ParamType[dt.date]):
 )
 @click.option(
     "--charges-as-of",
-    type=_Day(),
+    type=Day(),
     help="Use the charge rates of this date, for a day older than the rates we hold.",
 )
 @click.version_option(__version__, prog_name="kitestring")

@@ -148,11 +148,12 @@ class Portfolio:
                 total = total + book.unrealised(marks[instrument])
         return total
 
-    def touch_open(self) -> None:
-        """Mark open books as changed: their best and worst marks moved with the ticks."""
-        for books in self.open_by_instrument.values():
-            for book in books:
-                self._dirty[CELL + book.strategy] = book
+    def touch(self, book: Book) -> None:
+        """Have a book written with the next commit: whoever changes its running trade says so.
+
+        Writing every open book with every commit would make an order dearer with each position.
+        """
+        self._dirty[CELL + book.strategy] = book
 
     def restore(self, cells: Mapping[str, bytes]) -> None:
         """Take up the books of a recovered journal."""

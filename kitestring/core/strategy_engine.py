@@ -219,9 +219,7 @@ class StrategyEngine:
 
     def states(self) -> dict[str, bytes]:
         """Every strategy's own state, encoded for tomorrow."""
-        return {
-            run.name: msgspec.msgpack.encode(run.cell.state) for run in self._runs.values()
-        }
+        return {run.name: msgspec.msgpack.encode(run.cell.state) for run in self._runs.values()}
 
     # -- the day ---------------------------------------------------------------------------------
 

@@ -206,7 +206,6 @@ class TradingCore:
 
     def take(self) -> tuple[tuple[Fact, ...], Dirty]:
         """What the journal has to keep since the last time; called once per commit."""
-        self.portfolio.touch_open()
         self.state.issued = self._ids.issued
         self.dirty[CELL] = self.state
         facts, cells = tuple(self.facts), dict(self.dirty)
@@ -345,8 +344,10 @@ class TradingCore:
             pnl = px * (book.net_qty * book.multiplier) - book.open_cost + trade.brought
             if pnl > trade.mfe:
                 trade.mfe = pnl
+                self.portfolio.touch(book)
             elif pnl < trade.mae:
                 trade.mae = pnl
+                self.portfolio.touch(book)
             target = trade.target_px
             if (
                 target is not None
@@ -365,11 +366,13 @@ class TradingCore:
             units = book.net_qty * book.multiplier
             best, worst = (bar.high, bar.low) if units > 0 else (bar.low, bar.high)
             pnl = best * units - book.open_cost + trade.brought
-            if pnl > trade.mfe:  # noqa: PLR1730 - max() would cost a call per bar
+            if pnl > trade.mfe:
                 trade.mfe = pnl
+                self.portfolio.touch(book)
             pnl = worst * units - book.open_cost + trade.brought
-            if pnl < trade.mae:  # noqa: PLR1730 - as above
+            if pnl < trade.mae:
                 trade.mae = pnl
+                self.portfolio.touch(book)
             target = trade.target_px
             if (
                 target is not None
@@ -449,6 +452,7 @@ class TradingCore:
                 continue
             if any(bar.instrument == row.source and bar.minutes == row.minutes for bar in bars):
                 close = self._views[row.instrument].last_px
+                self.portfolio.touch(book)  # a best close counts even where the stop stays
                 if self.exits.trail(book, close):
                     self._settle(book)
 
@@ -698,6 +702,9 @@ class TradingCore:
     def _settle(self, book: Book) -> None:
         view = self._views[book.instrument]
         wants = self.exits.settle(book, view.bid_px, view.ask_px, view.last_px, self.state.now)
+        # Whatever a caller decided about the trade (leaving, a signal that waits) ends here.
+        if book.net_qty:
+            self.portfolio.touch(book)
         for want in wants:
             self._want(want)
         if self.exits.wake_at < NEVER:
@@ -832,9 +839,7 @@ class TradingCore:
 
     def _ends_today(self, instrument: InstrumentId, product: Product) -> bool:
         """Whether a position must be flat by the close: intraday, or in a contract's last session."""
-        return (
-            product is Product.MIS or self.instruments[instrument].expiry == self.settings.date
-        )
+        return product is Product.MIS or self.instruments[instrument].expiry == self.settings.date
 
     def _on_operator(self, command: OperatorCommand) -> None:
         self.state.now = max(self.state.now, command.at)

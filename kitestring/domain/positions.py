@@ -134,6 +134,7 @@ class Book(msgspec.Struct, kw_only=True, array_like=True):
         """Realised and unrealised rupees at a mark, after charges."""
         return self.realised + self.unrealised(last_px) - charge_as_money(self.charges.total)
 
+
 class CarriedPosition(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """A position handed from one day to the next: whose it is, at what mark, and its exit plan.
 

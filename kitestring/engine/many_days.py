@@ -208,9 +208,7 @@ class ManyDays:
         assert day is not None, "a day that was not interrupted is sealed"
         return day
 
-    def _opening(
-        self, group: Path, key: str, finished: list[FinishedDay]
-    ) -> DayOpening | None:
+    def _opening(self, group: Path, key: str, finished: list[FinishedDay]) -> DayOpening | None:
         """What the last sealed day hands over, with the hash of the journal it was read from."""
         if not finished:
             return None
@@ -240,9 +238,7 @@ class ManyDays:
             notes=plan.notes + first.notes,
         )
 
-    def _write(
-        self, group: Path, result: DaysResult, trades: list[tuple[RoundTrip, ...]]
-    ) -> None:
+    def _write(self, group: Path, result: DaysResult, trades: list[tuple[RoundTrip, ...]]) -> None:
         summary = msgspec.json.format(_SUMMARY.encode(result.summary()))
         write_atomically(group / "summary.json", summary + b"\n")
         dated = [(row.date, trips) for row, trips in zip(result.rows, trades, strict=True)]

@@ -39,7 +39,9 @@ LotOf = Callable[[str, dt.date], int | None]
 _NOISE: Final = re.compile(
     r"(?i)(?<=[_ .-])(\d{1,2}[_ -]?(m|min|minute)s?|minute|ohlcv?|bars?|candles?|data|20\d\d)(?=[_ .-])"
 )
-_STANDS_IN: Final = "1-minute bars of the past stand in for a market: stops first inside a bar, no depth"
+_STANDS_IN: Final = (
+    "1-minute bars of the past stand in for a market: stops first inside a bar, no depth"
+)
 
 
 class BarFile(msgspec.Struct, frozen=True):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import msgspec
-from hypothesis import strategies as st
 from house_day import ACME, BANKNIFTY, NIFTY, RELAXED, HouseDay, clock, frame, scripted, sessions
+from hypothesis import strategies as st
 from unruly_broker import Mood, UnrulyBroker, draw
 
 from kitestring.domain.money import Price
