@@ -11,6 +11,7 @@ import msgspec
 
 from kitestring.cli.config import Engines
 from kitestring.cli.day_request import DayRequest
+from kitestring.cli.day_settings import ReadStrategy
 from kitestring.cli.paper_day import SYNTHETIC_DATE, paper_plan
 from kitestring.domain.errors import CalendarUnknown
 from kitestring.domain.events import DayOpening
@@ -27,12 +28,13 @@ def run_paper_days(request: DayRequest, watcher: DaysWatcher) -> DaysResult:
     return ManyDays(days_plan(request)).run(watcher)
 
 
-def days_plan(request: DayRequest) -> DaysPlan:
+def days_plan(request: DayRequest, *, read: ReadStrategy = read_strategy) -> DaysPlan:
     """The plan of a chain of days, every choice made and checked."""
-    return _bars(request) if request.bars else _synthetic(request)
+    once = lru_cache(read)  # the strategies of the first day are those of all days
+    return _bars(request, once) if request.bars else _synthetic(request, once)
 
 
-def _bars(request: DayRequest) -> DaysPlan:
+def _bars(request: DayRequest, read: ReadStrategy) -> DaysPlan:
     from kitestring.store.bar_library import BarLibrary  # noqa: PLC0415 - only this feed needs it
 
     def lot_of(name: str, day: dt.date) -> int | None:
@@ -48,15 +50,13 @@ def _bars(request: DayRequest) -> DaysPlan:
         request.bars, engines=chosen, lot_of=lot_of, first=request.first, last=request.last
     )
 
-    read = lru_cache(read_strategy)  # the strategies of the first day are those of all days
-
     def plan_of(day: dt.date, opening: DayOpening | None) -> PaperPlan:
         return paper_plan(request, library.feed(day), opening, read=read)
 
     return _plan(request, library.days, plan_of, feed=library.name, notes=library.notes())
 
 
-def _synthetic(request: DayRequest) -> DaysPlan:
+def _synthetic(request: DayRequest, read: ReadStrategy) -> DaysPlan:
     # The synthetic market is made with NumPy; only this feed pays for loading it.
     from kitestring.exchange.synthetic_market import SyntheticFeed  # noqa: PLC0415
 
@@ -65,8 +65,6 @@ def _synthetic(request: DayRequest) -> DaysPlan:
     days = [first]
     while len(days) < request.days:
         days.append(calendar.next_trading_day(days[-1]))
-
-    read = lru_cache(read_strategy)  # the strategies of the first day are those of all days
 
     def plan_of(day: dt.date, opening: DayOpening | None) -> PaperPlan:
         one = msgspec.structs.replace(request, date=day)

@@ -269,7 +269,7 @@ def step_minutes(days: Mapping[dt.date, Sequence[BarRow]]) -> int:
     for rows in days.values():
         for earlier, later in zip(rows, rows[1:], strict=False):
             steps[(later[0] - earlier[0]) // MINUTE] += 1
-    return steps.most_common(1)[0][0] if steps else 1
+    return min(steps, key=lambda step: (-steps[step], step), default=1)
 
 
 def tick_of(days: Mapping[dt.date, Sequence[BarRow]]) -> Price:
