@@ -117,17 +117,20 @@ class TradingDay:
             first = frame.bars[0]
             if core.next_due_at < first.close_at or broker.next_due_at <= first.open_at:
                 self._catch_up(first.close_at - 1, first.open_at)
-        self.feed_position += 1
-        broker.observe(self.feed_position, frame)
+        broker.observe(self.feed_position + 1, frame)
         if broker.next_due_at <= at:
             self._catch_up(-1, at)
+        # Not earlier: a frame counts as taken when it goes onto the tape, or a crash would lose it.
+        self.feed_position += 1
         self.inbox += 1
         self._tape.append_frame(self.inbox, frame)
         commands = core.step(frame)
         if core.must_commit:
             self._commit(commands)
-        if isinstance(frame, BarFrame) and core.next_due_at <= at:
-            self._catch_up(at, at)
+        if isinstance(frame, BarFrame):
+            if core.next_due_at <= at:
+                self._catch_up(at, at)
+            self._ask_broker(at)
 
     def tell(self, event: Event) -> None:
         """Step an event that is neither frame nor timer nor report (history, an operator, a gap)."""
@@ -180,9 +183,13 @@ class TradingDay:
         reports = tuple(report for _, report in told)
         commands = self.core.step(Reports(until, reports))
         self._commit(commands)
-        if self.core.wants_snapshot and until >= self._next_snapshot:
-            self._next_snapshot = until + SNAPSHOT_EVERY
-            self.tell(self._broker.snapshot(until))
+        self._ask_broker(until)
+
+    def _ask_broker(self, at: Instant) -> None:
+        """While something is unexplained, read the broker's own books now and then."""
+        if self.core.wants_snapshot and at >= self._next_snapshot:
+            self._next_snapshot = at + SNAPSHOT_EVERY
+            self.tell(self._broker.snapshot(at))
 
     def _take_timer(self, due: Instant) -> None:
         self.inbox += 1
@@ -190,6 +197,7 @@ class TradingDay:
         commands = self.core.step(TimerFired(due))
         if self.core.must_commit:
             self._commit(commands)
+        self._ask_broker(due)  # Not only after reports: none may come any more.
 
     def _run_out(self) -> None:
         """The feed is over: let the last bars close, the last orders answer, then end the session."""
