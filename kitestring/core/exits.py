@@ -183,7 +183,7 @@ class Exits:
 
     def _wait(self, trade: OpenTrade, at: Instant, doublings: int) -> int:
         trade.exit_rejections += 1
-        wait_s = min(2 ** min(doublings, 6) - 1, RETRY_SECONDS_MAX)
+        wait_s = min((1 << min(doublings, 6)) - 1, RETRY_SECONDS_MAX)
         trade.retry_at = at + wait_s * SECOND
         return wait_s
 

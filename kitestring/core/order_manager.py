@@ -132,14 +132,12 @@ class OrderManager:
                 return Applied(order, surprise="more filled than was ordered")
         elif exec_type is ExecType.REPLACED and (report.order_qty or order.cum_qty) < order.cum_qty:
             return Applied(order, surprise="changed to less than has filled")
-        if report.event_at > order.updated_at:
-            order.updated_at = report.event_at
+        order.updated_at = max(order.updated_at, report.event_at)
         if report.order_id is not None:
             order.order_id = report.order_id
         if report.text:
             order.text = report.text
-        if report.cum_qty > order.told_qty:
-            order.told_qty = report.cum_qty
+        order.told_qty = max(order.told_qty, report.cum_qty)
         fill = None
         if is_trade:
             assert report.exec_id is not None

@@ -36,9 +36,10 @@ def differences(
         elif (row.status in _OVER) is not over:
             # A stop that only we believe in protects nothing; one that only they know may still fill.
             found.append((f"order {tag}", order.status.value, row.status))
-    for tag, row in rows.items():
-        if tag not in orders.table and is_ours(tag) and row.status not in _OVER:
-            found.append((f"order {tag}", "not known", f"{row.status}, {row.order_qty}"))
+    for row in snapshot.orders:
+        named = row.cl_ord_id
+        if named not in orders.table and is_ours(named) and row.status not in _OVER:
+            found.append((f"order {named}", "not known", f"{row.status}, {row.order_qty}"))
     ours: dict[str, int] = defaultdict(int)
     for book in portfolio.books.values():
         ours[f"{book.instrument}/{book.product}"] += book.net_qty

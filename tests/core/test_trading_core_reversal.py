@@ -17,7 +17,9 @@ def ticks(*rows):
     """Every two seconds from ``at`` until the next row, ACME at that price."""
     frames = []
     for (at, px), (until, _) in zip(rows, [*rows[1:], ("09:22:00", "")], strict=True):
-        frames += [frame(tick(when, ACME, px)) for when in range(clock(at), clock(until), 2_000_000)]
+        frames += [
+            frame(tick(when, ACME, px)) for when in range(clock(at), clock(until), 2_000_000)
+        ]
     return frames
 
 

@@ -38,7 +38,8 @@ def test_after_the_last_frame_answers_and_timers_come_in_the_order_of_time():
 
 def test_no_commit_counts_a_frame_that_is_not_on_its_tape():
     # With instant fills the stop's trade is told while its frame is in hand.
-    frames = every_ten_seconds(3) + [
+    frames = [
+        *every_ten_seconds(3),
         frame(tick(clock("09:18:05"), NIFTY, "21949.00")),
         frame(tick(clock("09:18:15"), NIFTY, "21960.00")),
     ]

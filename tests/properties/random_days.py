@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import msgspec
-from hypothesis import strategies as st
 from house_day import ACME, BANKNIFTY, NIFTY, RELAXED, HouseDay, clock, frame, scripted, sessions
+from hypothesis import strategies as st
 from unruly_broker import Mood, UnrulyBroker, draw
 
 from kitestring.domain.money import Price
@@ -33,6 +33,21 @@ def market(seed: int, instruments, reach: int):
             ticks.append(Tick(each.id, at, Price(px[each])))
         frames.append(frame(*ticks))
     return frames
+
+
+class WatchfulBroker(UnrulyBroker):
+    """Remembers in ``early`` every command that came before it was in the journal."""
+
+    def __init__(self, *args, **more):
+        super().__init__(*args, **more)
+        self.early = []
+        self.journal = None
+
+    def carry_out(self, command, at):
+        latest = [commit for _, commit in self.journal.commits(after=self.journal.count - 1)]
+        if not latest or command not in latest[-1].facts:
+            self.early.append(command)
+        super().carry_out(command, at)
 
 
 @st.composite
@@ -99,15 +114,17 @@ class Recipe(msgspec.Struct, frozen=True):
     mood: Mood
 
     def build(self, **more) -> HouseDay:
-        return HouseDay(
+        day = HouseDay(
             self.strategies,
             market(self.seed, self.instruments, self.reach),
             instruments=self.instruments,
             timetable=TIMETABLE,
             risk=self.risk,
-            broker=UnrulyBroker(LOTS, seed=self.seed, mood=self.mood, calm_from=FRAMES),
+            broker=WatchfulBroker(LOTS, seed=self.seed, mood=self.mood, calm_from=FRAMES),
             **more,
         )
+        day.broker.journal = day.journal
+        return day
 
 
 @st.composite
