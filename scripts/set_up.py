@@ -231,7 +231,10 @@ def main() -> int:
         else:
             set_up(sys.argv[1])
     except SetUpFailed as failed:
-        print(f"{failed}\nThe set-up did not finish; its log is {LOG}.", file=sys.stderr)
+        print(
+            f"{failed}\nThe set-up did not finish (it needs the network once); log: {LOG}.",
+            file=sys.stderr,
+        )
         return 1
     return 0
 

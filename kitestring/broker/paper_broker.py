@@ -42,15 +42,15 @@ _EXEC_TYPES: Final = MappingProxyType(
 class PaperBroker:
     """A ``Broker`` whose exchange is ours. Built from the parts of an exchange (``FloorParts``)."""
 
-    __slots__ = ("matcher",)
+    __slots__ = ("matcher", "next_due_at")
 
     def __init__(self, **parts: Unpack[FloorParts]) -> None:
         self.matcher = Matcher(**parts)
+        self.next_due_at: Instant = self.matcher.next_due_at
+        """When the next report will be ready (``NEVER`` if none is on its way).
 
-    @property
-    def next_due_at(self) -> Instant:
-        """When the next report will be ready (``NEVER`` if none is on its way)."""
-        return self.matcher.next_due_at
+        The matcher's, copied after every call that may change it: the day asks three times a frame.
+        """
 
     @property
     def fill_model(self) -> str:
@@ -71,6 +71,7 @@ class PaperBroker:
         observed already changes nothing).
         """
         recover(self.matcher, records, at, position)
+        self.next_due_at = self.matcher.next_due_at
 
     def carry_out(self, command: Command, at: Instant) -> None:
         """Send one command to the exchange. A command sent twice is carried out once."""
@@ -103,18 +104,22 @@ class PaperBroker:
                 self.matcher.cancel(at=at, tag=command.cl_ord_id)
             case _:
                 assert_never(command)
+        self.next_due_at = self.matcher.next_due_at
 
     def observe(self, position: int, frame: Frame) -> None:
         """The market moved; what waits is matched before anybody decides on the frame."""
-        self.matcher.observe(position, frame)
+        matcher = self.matcher
+        matcher.observe(position, frame)
+        self.next_due_at = matcher.next_due_at
 
     def reports_until(self, until: Instant) -> list[tuple[Instant, ExecutionReport]]:
         """Reports due at or before ``until``, in order of arrival; each is given once."""
-        if until < self.matcher.next_due_at:
+        matcher = self.matcher
+        if until < matcher.next_due_at:
             return []
-        return [
-            (told_at, _report(entry)) for told_at, entry in self.matcher.announcements_until(until)
-        ]
+        told = [(told_at, _report(entry)) for told_at, entry in matcher.announcements_until(until)]
+        self.next_due_at = matcher.next_due_at
+        return told
 
     def snapshot(self, at: Instant) -> BrokerSnapshot:
         """Orders of today and net quantities as they were at ``at`` (now, or a moment ago).

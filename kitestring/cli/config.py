@@ -102,6 +102,10 @@ class StrategyConfig(msgspec.Struct, frozen=True, kw_only=True):
     capital: Money | None = None
     entry_from: dt.time | None = None
     entry_until: dt.time | None = None
+    loss_max: Money | None = None
+    fresh_signal: bool = False
+    max_reentries: int | None = None
+    wait_minutes: int = 0
 
 
 class SessionConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,7 +179,7 @@ def _config(tree: Mapping, words: Words) -> Config:
         trading=trading,
         paper=_paper(top.get("paper"), words),
         risk=_risk(top.get("risk"), words, trading.paper_capital),
-        strategies=_strategies(top.get("strategies"), words, trading.logical_universe),
+        strategies=_strategies(top.get("strategies"), words, trading),
         sessions=_sessions(top.get("sessions"), words),
     )
 
@@ -228,8 +232,9 @@ def _risk(tree: Tree | None, words: Words, capital: Money) -> RiskSettings:
 
 
 def _strategies(
-    tree: Tree | None, words: Words, universe: tuple[str, ...]
+    tree: Tree | None, words: Words, trading: TradingConfig
 ) -> tuple[StrategyConfig, ...]:
+    universe = trading.logical_universe
     if tree is None:
         return tuple(
             StrategyConfig(strategy=strategy, name=strategy, instruments=universe)
@@ -243,7 +248,7 @@ def _strategies(
     if not tree.items:
         words.fault(tree, "strategies", "is empty; leave it out to run the shipped strategies")
     entries = tuple(
-        _strategy(item, words, f"strategies.{number}", universe)
+        _strategy(item, words, f"strategies.{number}", trading)
         for number, item in enumerate(tree.items)
     )
     seen: dict[tuple[str, str], int] = {}
@@ -259,13 +264,15 @@ def _strategies(
     return entries
 
 
-def _strategy(tree: Tree, words: Words, path: str, universe: tuple[str, ...]) -> StrategyConfig:
+def _strategy(tree: Tree, words: Words, path: str, trading: TradingConfig) -> StrategyConfig:
+    universe = trading.logical_universe
     rows = words.section(
         tree,
         path,
         (
             "strategy", "name", "instruments", "signal_from", "timeframe", "params", "product",
-            "lots", "capital", "trade_between",
+            "lots", "capital", "loss_max", "trade_between", "fresh_signal", "max_reentries",
+            "wait_minutes",
         ),
     )  # fmt: skip
     strategy = words.word(rows.get("strategy"), f"{path}.strategy")
@@ -282,6 +289,8 @@ def _strategy(tree: Tree, words: Words, path: str, universe: tuple[str, ...]) ->
     between = words.times(rows.get("trade_between"), f"{path}.trade_between")
     name = words.word(rows.get("name"), f"{path}.name") or strategy or ""
     signal_from = words.word(rows.get("signal_from"), f"{path}.signal_from")
+    capital = words.rupees(rows.get("capital"), f"{path}.capital")
+    most = rows.get("max_reentries")
     return StrategyConfig(
         strategy=strategy or "",
         name=name,
@@ -291,9 +300,17 @@ def _strategy(tree: Tree, words: Words, path: str, universe: tuple[str, ...]) ->
         params=words.params(rows.get("params"), f"{path}.params"),
         product=words.choice(rows.get("product"), f"{path}.product", Product, Product.MIS),
         lots=words.whole(rows["lots"], f"{path}.lots", 1, least=1) if "lots" in rows else None,
-        capital=words.rupees(rows.get("capital"), f"{path}.capital"),
+        capital=capital,
         entry_from=between[0],
         entry_until=between[1],
+        loss_max=words.part(
+            rows.get("loss_max"), f"{path}.loss_max", capital or trading.paper_capital
+        ),
+        fresh_signal=words.yes(rows.get("fresh_signal"), f"{path}.fresh_signal", default=False),
+        max_reentries=None
+        if most is None
+        else words.whole(most, f"{path}.max_reentries", 0, least=0),
+        wait_minutes=words.whole(rows.get("wait_minutes"), f"{path}.wait_minutes", 0, least=0),
     )
 
 

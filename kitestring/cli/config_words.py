@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from kitestring.cli.yaml_lines import Mapping, Scalar, Sequence, Tree
 from kitestring.domain.errors import ConfigError
-from kitestring.domain.money import Money, decimal_rupees, money
+from kitestring.domain.money import Money, decimal_rupees, money, share_of, show_rupees
 
 _SECRETS = re.compile(r"secret|token|passw|totp|api_?key|(^|_)pin$|user_?id", re.IGNORECASE)
 _NO_SECRETS = (
@@ -179,6 +179,32 @@ class Words:
             "must be a part of capital: a fraction (0.02), a percentage (2%) or rupees "
             f"(₹10,000), above zero and at most all of it{_it_is(tree)}",
         )
+        return default
+
+    def part(self, tree: Tree | None, path: str, capital: Money) -> Money | None:
+        """Rupees of a limit, written as an amount (``₹4,000``, ``4000``) or as a part of capital."""
+        if tree is None:
+            return None
+        value = tree.value if isinstance(tree, Scalar) else None
+        written = tree.text.strip() if isinstance(tree, Scalar) else ""
+        # A bare number up to 100 is meant as a part, as everywhere; nobody limits a loss to ₹2.
+        bare = isinstance(value, (int, float)) and value <= 100
+        amount = None if bare or written.endswith("%") else _amount(written)
+        if amount is not None:
+            if amount <= capital:
+                return amount
+            self.fault(tree, path, f"is more than all of {show_rupees(capital)}{_it_is(tree)}")
+            return None
+        part = self.fraction(tree, path, 1.0, capital)
+        return share_of(capital, part)
+
+    def yes(self, tree: Tree | None, path: str, *, default: bool) -> bool:
+        """``true`` or ``false``."""
+        if tree is None:
+            return default
+        if isinstance(tree, Scalar) and isinstance(tree.value, bool):
+            return tree.value
+        self.fault(tree, path, f"must be true or false{_it_is(tree)}")
         return default
 
     def rupees(self, tree: Tree | None, path: str) -> Money | None:

@@ -218,6 +218,10 @@ def _one(
         lots=entry.lots,
         entry_from=entry.entry_from,
         entry_until=entry.entry_until,
+        loss_max=entry.loss_max,
+        fresh_signal=entry.fresh_signal,
+        max_reentries=entry.max_reentries,
+        wait_minutes=entry.wait_minutes,
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from kitestring.cli.config import Engines
+from kitestring.cli.day_report import find, write_report
 from kitestring.cli.day_request import DayRequest
 from kitestring.cli.day_settings import day_settings
 from kitestring.domain.errors import CalendarUnknown, ConfigError
@@ -17,6 +18,7 @@ from kitestring.engine.paper_engine import PaperEngine, PaperPlan
 from kitestring.engine.strategy_files import read_strategy
 from kitestring.engine.watching import DayResult, Watcher
 from kitestring.exchange.fill_models import fill_model
+from kitestring.market import calendar
 from kitestring.market.charges import configured_charges
 from kitestring.market.contracts import lot_size
 from kitestring.market.sessions import sessions_for
@@ -26,8 +28,14 @@ SYNTHETIC_DATE: Final = dt.date(2026, 11, 20)
 
 
 def run_paper_day(request: DayRequest, watcher: Watcher) -> DayResult:
-    """Trade the day. Raises a ``HouseError`` for whatever keeps it from starting or going on."""
-    return PaperEngine(paper_plan(request)).run(watcher)
+    """Trade the day, then write its report: the summary is on the screen by then.
+
+    Raises a ``HouseError`` for whatever keeps the day from starting or going on; a report that
+    cannot be written is said, and costs nothing else.
+    """
+    result = PaperEngine(paper_plan(request)).run(watcher)
+    write_report(find(request.artifacts, result.run))
+    return result
 
 
 def paper_plan(request: DayRequest) -> PaperPlan:
@@ -72,7 +80,9 @@ def _feed(request: DayRequest) -> Feed:
     # The synthetic market is made with NumPy; only this feed pays for loading it.
     from kitestring.exchange.synthetic_market import SyntheticFeed  # noqa: PLC0415
 
-    return SyntheticFeed(request.date or SYNTHETIC_DATE, request.seed)
+    day = request.date or SYNTHETIC_DATE
+    calendar.known(day)
+    return SyntheticFeed(day, request.seed)
 
 
 def _recorded(path: Path, engines: Engines, as_of: dt.date | None) -> Feed:

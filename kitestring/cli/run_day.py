@@ -65,7 +65,7 @@ class _Speed(click.ParamType[float]):
         return speed
 
 
-class _Day(click.ParamType[dt.date]):
+class Day(click.ParamType[dt.date]):
     """An ISO date."""
 
     name = "YYYY-MM-DD"
@@ -111,7 +111,7 @@ class _Day(click.ParamType[dt.date]):
     type=click.Path(path_type=Path),
     help="Folder or file with a recorded day, for --feed tape.",
 )
-@click.option("--date", type=_Day(), help="Trading day; the feed's own if left out.")
+@click.option("--date", type=Day(), help="Trading day; the feed's own if left out.")
 @click.option(
     "--speed",
     type=_Speed(),
@@ -134,7 +134,7 @@ class _Day(click.ParamType[dt.date]):
 )
 @click.option(
     "--charges-as-of",
-    type=_Day(),
+    type=Day(),
     help="Use the charge rates of this date, for a day older than the rates we hold.",
 )
 @click.version_option(__version__, prog_name="kitestring")

@@ -67,9 +67,15 @@ class Exits:
 
     def settle(self, book: Book, bid: Price, ask: Price, last: Price, at: Instant) -> list[Want]:
         """What to send so that the broker's working orders match the book's plan."""
-        working = list(self._orders.working(book.strategy))
-        exits = [order for order in working if order.is_exit]
         trade = book.trade
+        by_id = self._orders.by_strategy.get(book.strategy)
+        if not by_id and (
+            book.net_qty == 0
+            or (trade is not None and trade.leaving is None and trade.stop_px is None)
+        ):
+            return []  # Nothing works and nothing is to be protected: what most looks find.
+        working = list(by_id.values()) if by_id else []
+        exits = [order for order in working if order.is_exit]
         if book.net_qty == 0:
             return [_cancel(order, at, "flat") for order in exits if order.status in _RESTING]
         if trade is None:

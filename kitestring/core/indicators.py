@@ -8,6 +8,8 @@ bars it has seen gives exactly the values it would have given; that is what make
 Recursive indicators (EMA, RSI, ATR, …) remember their first bar for a while, and OBV, AD, SAR and
 SUPERTREND for ever: ``settle`` says how many bars beyond the first value one should load so that
 the start no longer shows.
+
+What is not here an author writes himself, in plain Python: ``own(MyIndicator, 14)``.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import talib
 from talib import InsufficientHistory, stream  # type: ignore[attr-defined]  # missing in its stubs
 from talib.abstract import Function  # type: ignore[attr-defined]  # missing in its stubs
 
+from kitestring.core.own_indicators import OwnIndicator, OwnUpdate, SessionVwap, checked_outputs
 from kitestring.domain.bars import DAY_BAR
 from kitestring.domain.ids import InstrumentId
 
@@ -30,7 +33,9 @@ Field = Literal["open", "high", "low", "close", "volume"]
 
 _COLUMN: Final[Mapping[str, int]] = {"open": 0, "high": 1, "low": 2, "close": 3, "volume": 4}
 _HLC: Final[tuple[Field, ...]] = ("high", "low", "close")
+_BAR: Final[tuple[Field, ...]] = ("open", "high", "low", "close", "volume")
 _LAST: Final = "LAST"
+_OWN: Final = "OWN"
 _SETTLE_X: Final = 5
 """Lookbacks after which a recursive indicator's seed weighs under 1 % (Wilder's, the slowest)."""
 _RECURSIVE: Final = frozenset(
@@ -60,10 +65,15 @@ class IndicatorSpec(msgspec.Struct, frozen=True):
     instrument: InstrumentId | None = None
     optional: bool = False
     """The strategy can decide without it: it reads NaN until its first value."""
+    kind: Callable[..., OwnIndicator] | None = None
+    """The class of an indicator in plain Python; TA-Lib's have none."""
+    settle_own: int = 0
 
     @property
     def settle(self) -> int:
         """Bars beyond the first value after which the value no longer shows where it began."""
+        if self.kind is not None:
+            return self.settle_own
         return _SETTLE_X * self.lookback if self.fn in _RECURSIVE else 0
 
     def on(self, instrument: InstrumentId) -> IndicatorSpec:
@@ -114,8 +124,32 @@ def last(of: Field, minutes: int | None = None) -> IndicatorSpec:
 
 
 def previous_day(of: Field) -> IndicatorSpec:
-    """Yesterday's open, high, low, close or volume: the last closed bar of the day timeframe."""
-    return last(of, DAY_BAR)
+    """Yesterday's open, high, low, close or volume: the last closed bar of the day timeframe.
+
+    Not waited for: a day without history would wait for ever. Until it is known it is NaN, which is
+    neither above nor below anything: ask ``math.isnan(i.name)`` first.
+    """
+    return last(of, DAY_BAR).if_known()
+
+
+def own(
+    kind: Callable[..., OwnIndicator],
+    *params: Number,
+    history: int = 0,
+    settle: int = 0,
+    minutes: int | None = None,
+) -> IndicatorSpec:
+    """An indicator of your own: a class with ``push(open, high, low, close, volume)``.
+
+    ``history`` bars come before its first value that counts; ``settle`` more are loaded where there
+    are any, for one that remembers its first bars for a while. Raises ``ValueError`` where
+    ``kind(*params)`` cannot be made or fed.
+    """
+    if history < 0 or settle < 0:
+        raise ValueError(f"history ({history}) and settle ({settle}) are numbers of bars")
+    outputs = checked_outputs(kind, params, history)
+    named = tuple((str(place), value) for place, value in enumerate(params))
+    return IndicatorSpec(_OWN, _BAR, named, outputs, history, minutes, kind=kind, settle_own=settle)
 
 
 # -- averages and bands, on the price scale ------------------------------------------------------
@@ -359,6 +393,11 @@ def adosc(fast: int = 3, slow: int = 10, minutes: int | None = None) -> Indicato
     return _spec("ADOSC", ("high", "low", "close", "volume"), params, (), minutes)
 
 
+def vwap(minutes: int | None = None) -> IndicatorSpec:
+    """Volume-weighted average price since the day's first bar; NaN until something traded."""
+    return own(SessionVwap, minutes=minutes)
+
+
 def mfi(period: int = 14, minutes: int | None = None) -> IndicatorSpec:
     """Money flow index, 0 to 100."""
     return _period("MFI", ("high", "low", "close", "volume"), period, minutes)
@@ -383,7 +422,7 @@ class StreamingIndicator:
     while bars are still missing; the engine calls it directly once it is there.
     """
 
-    __slots__ = ("_columns", "_held", "spec", "update", "values")
+    __slots__ = ("_columns", "_held", "_seen", "own", "spec", "update", "values")
 
     def __init__(self, spec: IndicatorSpec) -> None:
         self.spec = spec
@@ -393,6 +432,11 @@ class StreamingIndicator:
         self._held: list[list[float]] = [[] for _ in self._columns]
         if spec.fn == _LAST:
             self._held.clear()
+        self._seen = 0
+        self.own: OwnUpdate | None = None
+        """The indicator in plain Python, where it is one."""
+        if spec.kind is not None:
+            self.own = OwnUpdate(spec.kind, tuple(value for _, value in spec.params), spec.outputs)
 
     @property
     def value(self) -> float:
@@ -413,6 +457,12 @@ class StreamingIndicator:
         elif self.spec.fn == _LAST:
             self.update = _same
             self.values = (bar[self._columns[0]],)
+        elif self.own is not None:
+            answer = self.own(o, h, l, c, v)
+            self._seen += 1
+            if self._seen > self.spec.lookback:
+                self.update = self.own
+                self.values = answer if isinstance(answer, tuple) else (answer,)
         else:
             for held, column in zip(self._held, self._columns, strict=True):
                 held.append(bar[column])
@@ -435,10 +485,38 @@ def _same(value: float) -> float:
     return value
 
 
-def batch(spec: IndicatorSpec, columns: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
-    """The indicator over whole arrays at once (rupees, ``float64``), one array per output."""
+def batch(
+    spec: IndicatorSpec, columns: Mapping[str, np.ndarray], days: np.ndarray | None = None
+) -> tuple[np.ndarray, ...]:
+    """The indicator over whole arrays at once (rupees, ``float64``), one array per output.
+
+    ``days`` numbers the day of each bar, for indicators that begin anew each day; without it all
+    bars are of one.
+    """
     inputs = [columns[name] for name in spec.inputs]
     if spec.fn == _LAST:
         return (inputs[0],)
+    if spec.kind is not None:
+        return _own_batch(spec, inputs, days)
     answer = getattr(talib, spec.fn)(*inputs, **dict(spec.params))
     return tuple(answer) if isinstance(answer, (tuple, list)) else (answer,)
+
+
+def _own_batch(
+    spec: IndicatorSpec, inputs: list[np.ndarray], days: np.ndarray | None
+) -> tuple[np.ndarray, ...]:
+    """Plain Python knows no arrays: its batch is the same class over all bars."""
+    streaming = StreamingIndicator(spec)
+    assert streaming.own is not None
+    answers: list[tuple[float, ...]] = []
+    today = None
+    bars = zip(*(column.tolist() for column in inputs), strict=True)
+    for bar, day in zip(bars, [0] * len(inputs[0]) if days is None else days, strict=True):
+        if day != today and streaming.own.new_day is not None:
+            streaming.own.new_day()
+        today = day
+        streaming.push(*bar)
+        answers.append(streaming.values)
+    if streaming.own.fault is not None:
+        raise streaming.own.fault
+    return tuple(np.array(answers, dtype=np.float64).reshape(len(answers), -1).T)

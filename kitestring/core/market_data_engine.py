@@ -362,9 +362,13 @@ class MarketDataEngine:
 
     def accept_bar_frame(self, frame: BarFrame) -> list[Bar]:
         """Take all recorded bars of one instant; bars closed by them in the house's order."""
-        bars: list[Bar] = []
-        for bar in frame.bars:
-            bars += self.accept_bar(bar)
+        if len(frame.bars) == 1:
+            (bar,) = frame.bars
+            bars = self.accept_bar(bar)
+        else:
+            bars = []
+            for bar in frame.bars:
+                bars += self.accept_bar(bar)
         if len(bars) > 1:
             self._sort(bars)
         return bars

@@ -30,6 +30,11 @@ REMEMBERED_MAX: Final = 256
 
 _DECODER = msgspec.msgpack.Decoder(Order)
 
+# Python 3.11 finds a member of an enum in 80 ns, a name of the module in 10.
+_TRADE: Final = ExecType.TRADE
+_TRIGGERED: Final = ExecType.TRIGGERED
+_REPLACED: Final = ExecType.REPLACED
+
 
 class Applied(msgspec.Struct, frozen=True, gc=False):
     """What a report did: to which order, how much of it is a new fill, and whether it surprised us."""
@@ -119,7 +124,7 @@ class OrderManager:
         if order is None:
             return Applied(None, surprise=f"report for an order we do not know: {report.cl_ord_id}")
         status, exec_type = order.status, report.exec_type
-        is_trade = exec_type is ExecType.TRADE
+        is_trade = exec_type is _TRADE
         if is_trade and report.exec_id in order.exec_ids:
             return Applied(order)
         after = TRANSITIONS.get((status, exec_type))
@@ -145,20 +150,21 @@ class OrderManager:
             order.cum_qty += report.last_qty
             order.traded_value = order.traded_value + report.last_px * report.last_qty
             fill = report
-        elif exec_type is ExecType.TRIGGERED:
+        elif exec_type is _TRIGGERED:
             order.triggered_at = report.event_at
-        elif exec_type is ExecType.REPLACED:
+        elif exec_type is _REPLACED:
             _take_over(order, report)
         unasked = after is OrdStatus.CANCELED and status in RESTS
+        was_over = status.terminal
         whole = order.cum_qty == order.order_qty
-        if whole and not status.terminal and (is_trade or exec_type is ExecType.REPLACED):
+        if whole and not was_over and (is_trade or exec_type is _REPLACED):
             after = OrdStatus.FILLED
         elif after is RESTING and order.cum_qty:
             after = OrdStatus.PARTIALLY_FILLED
-        if not status.terminal:
+        if not was_over:
             after = _ended(order, after)
         order.status = after
-        finished = after.terminal and not status.terminal
+        finished = not was_over and after.terminal
         if finished:
             self._finish(order)
         else:
@@ -230,5 +236,8 @@ def _take_over(order: Order, report: ExecutionReport) -> None:
         order.price = report.price
     if report.stop_px is not None:
         order.stop_px = report.stop_px
+        if order.purpose is Purpose.STOP:
+            # A trailed stop is a new decision: its slippage is measured from where it stands now.
+            order.decision_px = report.stop_px
     if report.order_qty is not None:
         order.order_qty = report.order_qty

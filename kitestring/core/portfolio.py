@@ -17,7 +17,7 @@ from kitestring.domain.charges import NO_CHARGES, ChargeBook, Charges
 from kitestring.domain.errors import InvariantBroken
 from kitestring.domain.ids import InstrumentId, StrategyId, TradeId
 from kitestring.domain.instruments import Instrument
-from kitestring.domain.money import Money, Price, charge_as_money
+from kitestring.domain.money import ChargeUnits, Money, Price, charge_as_money
 from kitestring.domain.orders import ExecutionReport, ExitReason, Order, Product, Side
 from kitestring.domain.positions import Book, Fill, OpenTrade, RoundTrip
 
@@ -209,6 +209,9 @@ class Portfolio:
         Not in the order of their fills, which a restart would not know: targets hit by the same
         tick are left in this order.
         """
+        held = self.open_by_instrument.get(book.instrument, ())
+        if book.net_qty and len(held) == 1 and held[0] is book:
+            return
         together = [
             each
             for each in self.books.values()
@@ -236,17 +239,12 @@ def _part(amount: Money, qty: int, of: int) -> Money:
 def _share(charges: Charges, qty: int, of: int) -> Charges:
     """The part of a fill's charges that belongs to ``qty`` of its ``of`` units, floored per component."""
     return Charges(
-        *(
-            type(part)(int(part) * qty // of)
-            for part in (
-                charges.brokerage,
-                charges.stt,
-                charges.exchange,
-                charges.sebi,
-                charges.stamp,
-                charges.gst,
-            )
-        )
+        ChargeUnits(int(charges.brokerage) * qty // of),
+        ChargeUnits(int(charges.stt) * qty // of),
+        ChargeUnits(int(charges.exchange) * qty // of),
+        ChargeUnits(int(charges.sebi) * qty // of),
+        ChargeUnits(int(charges.stamp) * qty // of),
+        ChargeUnits(int(charges.gst) * qty // of),
     )
 
 

@@ -30,6 +30,12 @@ from kitestring.core.risk_state import (
 )
 from kitestring.core.settings import RiskSettings, StrategySettings
 from kitestring.core.sizing import Size, fitted, wanted
+from kitestring.core.strategy_limits import (
+    check_settings,
+    follow_exit,
+    follow_loss,
+    follow_signal,
+)
 from kitestring.domain.errors import ConfigError
 from kitestring.domain.instants import DAY, MINUTE, NEVER, SECOND, Instant, ist_clock
 from kitestring.domain.money import Money, charge_as_money, share_of, show_rupees
@@ -49,8 +55,9 @@ __all__ = ["RISK_CELL", "EntryRequest", "RiskEngine", "RiskState", "Standing", "
 MARKET: Final = OrdType.MARKET
 ENTRY: Final = Purpose.ENTRY
 FLATTEN: Final = HaltPolicy.FLATTEN
-_PRUNE_AT: Final = 64
-"""Old order instants are dropped when this many have left the last minute."""
+_PRUNE_AT: Final = 8
+"""Old order instants are dropped when this many have left the last minute: they are written with
+every commit, so that keeping many costs more than dropping them often."""
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,6 +121,8 @@ class RiskEngine:
 
     def check_entry(self, request: EntryRequest, standing: Standing) -> RiskVerdict:
         """Size an entry and answer it: approved, reduced, blocked, or the end of the day."""
+        if request.settings.fresh_signal:
+            self._follow(request)
         halted = self.watch(standing)
         if halted is not None:
             return halted
@@ -244,8 +253,9 @@ class RiskEngine:
         self._dirty[RISK_CELL] = state
 
     def trade_closed(self, round_trip: RoundTrip) -> None:
-        """Follow a strategy's run of losses, after charges; at the limit it cools down."""
+        """Follow a strategy's exits and its run of losses, after charges; at the limit it cools down."""
         tally = self._tally(round_trip.strategy)
+        follow_exit(round_trip, tally)
         net = round_trip.gross - charge_as_money(round_trip.charges.total)
         if net < Money(0):
             tally.losing_streak += 1
@@ -257,6 +267,20 @@ class RiskEngine:
             cooldown = self._limits.cooldown
             tally.cooldown_until = round_trip.exit_at + cooldown if cooldown else NEVER
         self._dirty[RISK_CELL] = self.state
+
+    def watch_strategy(self, settings: StrategySettings, pnl: Money, at: Instant) -> str | None:
+        """Weigh a strategy's own result at a fresh mark; the sentence if that stops it for the day."""
+        tally = self._tally(settings.name)
+        before = (tally.lost, tally.losing_at)
+        sentence = follow_loss(settings, tally, pnl, at)
+        if before != (tally.lost, tally.losing_at):
+            self._dirty[RISK_CELL] = self.state
+        return sentence
+
+    def has_lost(self, strategy: str) -> bool:
+        """Whether a strategy's own loss limit stopped it today."""
+        tally = self.state.strategies.get(strategy)
+        return tally is not None and bool(tally.lost)
 
     # --- what is used ---
 
@@ -324,7 +348,41 @@ class RiskEngine:
         ]
         return rows
 
+    def used_by(self, settings: StrategySettings, pnl: Money) -> list[Usage]:
+        """The limits of one strategy that are on, with what is used of them now."""
+        rows: list[Usage] = []
+        name, most, again = settings.name, settings.loss_max, settings.max_reentries
+        if most is not None:
+            spent = max(-pnl, Money(0))
+            rows.append(
+                Usage(
+                    key=f"{name}.loss_max",
+                    code="STRATEGY_LOSS",
+                    limit=show_rupees(most),
+                    used=show_rupees(spent),
+                    fraction=int(spent) / int(most),
+                )
+            )
+        if again is not None:
+            tally = self.state.strategies.get(name)
+            entries = 0 if tally is None else tally.entries
+            rows.append(
+                Usage(
+                    key=f"{name}.max_reentries",
+                    code="REENTRIES",
+                    limit=str(again),
+                    used=str(max(0, entries - 1)),
+                    fraction=entries / (again + 1),
+                )
+            )
+        return rows
+
     # --- inside ---
+
+    def _follow(self, request: EntryRequest) -> None:
+        tally = self.state.strategies.get(request.settings.name)
+        if tally is not None and follow_signal(request, tally):
+            self._dirty[RISK_CELL] = self.state
 
     def _plan(self, settings: StrategySettings) -> _Plan:
         own = settings.capital
@@ -338,6 +396,7 @@ class RiskEngine:
                 f"{settings.name} has {settings.lots} fixed lots, so it cannot trade.",
                 do=f"give {settings.name} lots from 1 up, or none to size it from its stop",
             )
+        check_settings(settings)
         start, until = settings.entry_from, settings.entry_until
         if start is not None and until is not None and start >= until:
             raise ConfigError(

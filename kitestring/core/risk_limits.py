@@ -16,6 +16,12 @@ import msgspec
 
 from kitestring.core.risk_state import EntryRequest, RiskState, Standing, entry_key
 from kitestring.core.settings import RiskSettings
+from kitestring.core.strategy_limits import (
+    reentries_left,
+    signal_fresh,
+    strategy_loss_left,
+    waited,
+)
 from kitestring.domain.errors import ConfigError
 from kitestring.domain.instants import DAY, IST_OFFSET, MINUTE, SECOND, Instant, ist_clock
 from kitestring.domain.money import Money, Price, share_of, show_rupees
@@ -414,7 +420,11 @@ ENTRY_LIMITS: Final = (
     EntryLimit("SYMBOL_LOSS", symbol_loss_left),
     EntryLimit("OPEN_POSITIONS", positions_left),
     EntryLimit("WORKING_ORDERS", working_left),
+    EntryLimit("STRATEGY_LOSS", strategy_loss_left),
     EntryLimit("COOLDOWN", strategy_awake),
+    EntryLimit("SAME_SIGNAL", signal_fresh),
+    EntryLimit("REENTRY_WAIT", waited),
+    EntryLimit("REENTRIES", reentries_left),
     EntryLimit("TRADES_PER_STRATEGY", strategy_trades_left),
     EntryLimit("TRADES_PER_SYMBOL", symbol_trades_left),
     EntryLimit("ORDERS_PER_SECOND", second_left),

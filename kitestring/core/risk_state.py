@@ -73,6 +73,8 @@ class Standing(msgspec.Struct, kw_only=True):
     """Worst-case notional of this instrument, without sign."""
     symbol_pnl: Money = Money(0)
     """Today's result of this instrument after charges."""
+    strategy_pnl: Money = Money(0)
+    """Today's result of the asking strategy after charges; filled in where it has a limit."""
     book_sign: int = 0
     """Sign of the net of all other books in this instrument and product, working entries included."""
     own_working: bool = False
@@ -106,6 +108,17 @@ class StrategyTally(msgspec.Struct, array_like=True):
     entries: int = 0
     losing_streak: int = 0
     cooldown_until: Instant = 0
+    exited_at: Instant = 0
+    """When its last position ended; 0 before the first."""
+    lost: str = ""
+    """The sentence with which its own loss limit stopped it for the day."""
+    losing_at: Instant = 0
+    """A mark at which that limit was broken; a second one that agrees stops it."""
+    losing_pnl: Money = Money(0)
+    spent_side: str = ""
+    """The side it was taken out of by the house, as long as its signal goes on."""
+    spent_until: Instant = 0
+    """The exit, or the last bar on which that signal was repeated."""
 
 
 class LastEntry(msgspec.Struct, frozen=True, array_like=True):

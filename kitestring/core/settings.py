@@ -77,6 +77,14 @@ class StrategySettings(msgspec.Struct, frozen=True, kw_only=True):
     """Fixed size in lots; None = sized from risk and stop distance."""
     entry_from: dt.time | None = None
     entry_until: dt.time | None = None
+    loss_max: Money | None = None
+    """Its own loss of the day (after charges): closes its position and ends its entries."""
+    fresh_signal: bool = False
+    """After the house took it out, the same signal must end before it counts again."""
+    max_reentries: int | None = None
+    """Entries after the day's first; 0 is one trade a day."""
+    wait_minutes: int = 0
+    """How long it stays out after an exit."""
 
 
 class DaySettings(msgspec.Struct, frozen=True, kw_only=True):

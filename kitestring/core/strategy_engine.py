@@ -31,7 +31,7 @@ from kitestring.domain.bars import TIMEFRAMES, Bar
 from kitestring.domain.errors import ConfigError
 from kitestring.domain.events import StrategyOff, StrategyReady
 from kitestring.domain.ids import InstrumentId, SignalId, StrategyId
-from kitestring.domain.instants import MINUTE, Instant, ist, ist_clock
+from kitestring.domain.instants import IST_OFFSET, MINUTE, Instant, ist, ist_clock
 from kitestring.domain.instruments import Instrument, Segment
 from kitestring.domain.money import UNITS_PER_RUPEE, Price, nearest_price
 from kitestring.domain.sessions import Session
@@ -71,6 +71,9 @@ class StrategyEngine:
             self._add(one, definitions)
         self._waiting = list(self._runs.values())
         self._unannounced: list[Running] = []
+        self._day = 0
+        self._month_day = ""
+        """``MMDD`` of ``_day`` (days since 1970 in India), for the names of signals."""
         self._resolve()
 
     # -- before the day ------------------------------------------------------------------------
@@ -111,6 +114,7 @@ class StrategyEngine:
         main.show(run.inputs)
         run.feeds.append(main)
         run.need = 1 + further
+        run.reads_own = any(spec.kind is not None for spec in specs.values())
         for label, spec in specs.items():
             minutes = settings.minutes if spec.minutes is None else spec.minutes
             feed = self._feed(name, spec.instrument or settings.source, minutes)
@@ -230,6 +234,10 @@ class StrategyEngine:
             if bar_now.close_at <= cell.decided_at:
                 continue  # Recovered state already holds this decision: it is never taken again.
             inputs = run.inputs
+            if run.reads_own and (fault := run.own_fault()) is not None:
+                said = said or []
+                said.append(self._fail(run, at, _said(fault, run.definition)))
+                continue
             net_qty = positions.get(run.name)
             inputs.position = (1 if net_qty > 0 else -1) if net_qty else 0
             old = cell.state
@@ -298,6 +306,10 @@ class StrategyEngine:
     def state_of(self, strategy: StrategyId) -> msgspec.Struct:
         """What a strategy remembers from bar to bar."""
         return self._runs[strategy].cell.state
+
+    def bars_needed(self, strategy: StrategyId) -> int:
+        """Bars of its timeframe a strategy must have been shown before it may decide."""
+        return self._runs[strategy].need
 
     def status(self) -> list[StrategyStatus]:
         """Every strategy as it stands."""
@@ -430,11 +442,15 @@ class StrategyEngine:
                 trail = max(nearest_price(decision.trail, tick), tick)
         close_at = bar.close_at
         lasting = decision.exit_after_minutes
-        moment = ist(close_at)
+        day, minute = divmod((close_at + IST_OFFSET) // MINUTE, 1440)
+        if day != self._day:
+            self._day, self._month_day = day, f"{ist(close_at):%m%d}"
+        clock = f"{minute // 60:02d}:{minute % 60:02d}"
         cell.signals += 1
-        cell.last_signal = f"{action} {moment:%H:%M} {reason}"
+        cell.last_signal = f"{action} {clock} {reason}"
+        when = f"{self._month_day}-{clock[:2]}{clock[3:]}"
         return Signal(
-            signal_id=SignalId(f"{run.name}-{moment:%m%d-%H%M}-{bar.minutes}m"),
+            signal_id=SignalId(f"{run.name}-{when}-{bar.minutes}m"),
             strategy=run.name,
             source=source,
             instrument=traded.id,

@@ -12,10 +12,11 @@ from types import MappingProxyType
 from typing import Final, Protocol, cast
 
 from kitestring.core.indicators import IndicatorSpec, StreamingIndicator
+from kitestring.core.own_indicators import OwnUpdate
 from kitestring.core.strategy import Inputs
 from kitestring.domain.bars import Bar
 from kitestring.domain.ids import InstrumentId
-from kitestring.domain.instants import DAY, IST_OFFSET, MINUTE, Instant, ist_date
+from kitestring.domain.instants import DAY, IST_OFFSET, MINUTE, NEVER, Instant, ist_date
 from kitestring.domain.money import UNITS_PER_RUPEE
 from kitestring.domain.sessions import Session
 
@@ -52,6 +53,8 @@ class BarFeed:
         "_fill",
         "_indicators",
         "_last_close",
+        "_own",
+        "_own_day_end",
         "_readers",
         "_session",
         "_shown",
@@ -74,6 +77,7 @@ class BarFeed:
         self._shown: list[Inputs] = []
         self._readers: list[tuple[Inputs, tuple[str, ...], IndicatorSpec]] = []
         self._indicators: dict[IndicatorSpec, StreamingIndicator] = {}
+        self._own: dict[IndicatorSpec, OwnUpdate] = {}
         self._early: list[Bar] | None = []
         self._begin()
 
@@ -84,9 +88,23 @@ class BarFeed:
         self._day_open = self._session.open_at
         self._day_end = (self._day_open + IST_OFFSET) // DAY * DAY + DAY - IST_OFFSET
         self._indicators = {spec: StreamingIndicator(spec) for spec in self._indicators}
+        self._find_own()
         self._fill: _Fill = self._fill_slowly
         for inputs in self._shown:
             inputs.date = _date_number(self._day_open)
+
+    def _find_own(self) -> None:
+        """The indicators in plain Python; where there are none, no day ends for them."""
+        owns = ((spec, at.own) for spec, at in self._indicators.items())
+        self._own = {spec: own for spec, own in owns if own is not None}
+        self._own_day_end: Instant = 0 if self._own else NEVER
+
+    def fault_for(self, inputs: Inputs) -> Exception | None:
+        """What an indicator in plain Python that ``inputs`` reads has raised, if it did."""
+        for reader, _, spec in self._readers:
+            if reader is inputs and spec in self._own and self._own[spec].fault is not None:
+                return self._own[spec].fault
+        return None
 
     @property
     def seen(self) -> int:
@@ -103,6 +121,7 @@ class BarFeed:
         """Keep an indicator's values in ``inputs`` under ``names``; equal ones are computed once."""
         self._readers.append((inputs, names, spec))
         self._indicators.setdefault(spec, StreamingIndicator(spec))
+        self._find_own()
         self.settle = max(self.settle, spec.lookback + 1 + spec.settle)
         for name in names:
             setattr(inputs, name, float("nan"))
@@ -114,6 +133,7 @@ class BarFeed:
         self._readers = [reader for reader in self._readers if reader[0] is not inputs]
         wanted = {spec for _, _, spec in self._readers}
         self._indicators = {spec: at for spec, at in self._indicators.items() if spec in wanted}
+        self._own = {spec: own for spec, own in self._own.items() if spec in wanted}
         self._fill = self._fill_slowly
 
     def ready_for(self, inputs: Inputs) -> bool:
@@ -153,6 +173,8 @@ class BarFeed:
             self.today += 1
         else:
             self._next_day(open_at)
+        if open_at >= self._own_day_end:
+            self._own_day(open_at)
         # An exact integer price divided once is the double nearest to its rupees.
         self._fill(
             bar.open / UNITS_PER_RUPEE,
@@ -176,6 +198,13 @@ class BarFeed:
         self.today = 1
         for inputs in self._shown:
             inputs.date = _date_number(open_at)
+
+    def _own_day(self, open_at: Instant) -> None:
+        """Tell indicators in plain Python that a day begins; history's days are days too."""
+        self._own_day_end = (open_at + IST_OFFSET) // DAY * DAY + DAY - IST_OFFSET
+        for own in self._own.values():
+            if own.new_day is not None:
+                own.new_day()
 
     def _fill_slowly(
         self,

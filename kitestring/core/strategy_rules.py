@@ -2,8 +2,9 @@
 
 A strategy must give the same answers tomorrow, in a replay, in a sweep and after a restart. So it
 may not look at a clock, a file, a network or a die, keep anything outside its ``State``, or read
-anything but closed bars. This is a reading of the source text; it keeps an honest author from a
-mistake and is no prison for a hostile one: run only strategies you have read.
+anything but closed bars. The same holds for an indicator of its own, a class with ``push``, which
+may remember bars because it is fed them again. This is a reading of the source text; it keeps an
+honest author from a mistake and is no prison for a hostile one: run only strategies you have read.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import msgspec
 ALLOWED_IMPORTS: Final = (
     "__future__",
     "bisect",
+    "collections",
     "collections.abc",
     "dataclasses",
     "enum",
@@ -66,7 +68,9 @@ _FORBIDDEN_NAMES: Final = MappingProxyType(
 _MUTABLE_MAKERS: Final = frozenset(
     ("list", "dict", "set", "bytearray", "defaultdict", "deque", "Counter", "OrderedDict")
 )
-_PLAIN_DUNDERS: Final = frozenset(("__name__", "__doc__", "__post_init__", "__future__", "__all__"))
+_PLAIN_DUNDERS: Final = frozenset(
+    ("__name__", "__doc__", "__post_init__", "__future__", "__all__", "__slots__")
+)
 _FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
@@ -80,7 +84,7 @@ class Refusal(msgspec.Struct, frozen=True):
 
 def refusals(tree: ast.Module) -> tuple[Refusal, ...]:
     """Everything a source may not contain, by line."""
-    found = [*_imports(tree), *_names(tree), *_memory(tree), *_shapes(tree)]
+    found = [*_imports(tree), *_names(tree), *_memory(tree), *_shapes(tree), *_making(tree)]
     return tuple(sorted(set(found), key=lambda refusal: (refusal.line, refusal.rule)))
 
 
@@ -133,7 +137,10 @@ def _imports(tree: ast.Module) -> Iterator[Refusal]:
 
 
 def _names(tree: ast.Module) -> Iterator[Refusal]:
+    columns = _columns_read(tree)
     for node in ast.walk(tree):
+        if node in columns:
+            continue
         if isinstance(node, (ast.Attribute, ast.Name)):
             name = node.attr if isinstance(node, ast.Attribute) else node.id
             plain = isinstance(node, ast.Name) or name == "force_setattr"
@@ -153,7 +160,11 @@ def _names(tree: ast.Module) -> Iterator[Refusal]:
 
 
 def _memory(tree: ast.Module) -> Iterator[Refusal]:
-    """State outside ``State``: it would not survive a restart, nor be equal in a sweep."""
+    """State outside ``State``: it would not survive a restart, nor be equal in a sweep.
+
+    An own indicator may change itself (``self.sum = …`` in its methods): it is fed again.
+    """
+    own = _own_changes(tree)
     for line in tree.body:
         value = line.value if isinstance(line, (ast.Assign, ast.AnnAssign)) else None
         if value is not None and _mutable(value) and not _names_all(line):
@@ -178,12 +189,69 @@ def _memory(tree: ast.Module) -> Iterator[Refusal]:
                     yield Refusal(default.lineno, "memory", sentence)
             for inner in ast.walk(node):
                 for target in _targets(inner):
-                    if isinstance(target, ast.Attribute):
+                    if isinstance(target, ast.Attribute) and target not in own:
                         sentence = (
                             f"nothing given to a strategy is changed in place (.{target.attr} = …);"
                             " return a new State"
                         )
                         yield Refusal(target.lineno, "memory", sentence)
+
+
+def _own_indicators(tree: ast.Module) -> list[ast.ClassDef]:
+    """The classes of indicators in plain Python: those with a ``push``."""
+    return [
+        node
+        for node in tree.body
+        if isinstance(node, ast.ClassDef)
+        and any(isinstance(part, ast.FunctionDef) and part.name == "push" for part in node.body)
+    ]
+
+
+def _columns_read(tree: ast.Module) -> set[ast.AST]:
+    """Reads of what ``push`` was given: its ``open`` is a price and not the function."""
+    return {
+        inner
+        for kind in _own_indicators(tree)
+        for method in kind.body
+        if isinstance(method, ast.FunctionDef)
+        for inner in ast.walk(method)
+        if isinstance(inner, ast.Name)
+        and inner.id in {argument.arg for argument in method.args.args}
+    }
+
+
+def _own_changes(tree: ast.Module) -> set[ast.expr]:
+    """Where an own indicator changes itself, and nobody else."""
+    return {
+        target
+        for kind in _own_indicators(tree)
+        for method in kind.body
+        if isinstance(method, ast.FunctionDef) and method.args.args
+        for inner in ast.walk(method)
+        for target in _targets(inner)
+        if isinstance(target, ast.Attribute)
+        and isinstance(target.value, ast.Name)
+        and target.value.id == method.args.args[0].arg
+    }
+
+
+def _making(tree: ast.Module) -> Iterator[Refusal]:
+    """An own indicator made by the strategy itself would be memory that nobody feeds again."""
+    kinds = _own_indicators(tree)
+    names = {kind.name for kind in kinds}
+    inside = {inner for kind in kinds for inner in ast.walk(kind)}
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Call)
+            and node not in inside
+            and isinstance(node.func, ast.Name)
+            and node.func.id in names
+        ):
+            name = node.func.id
+            sentence = (
+                f"{name} is made and fed by the house; declare it in indicators(): own({name}, …)"
+            )
+            yield Refusal(node.lineno, "memory", sentence)
 
 
 def _shapes(tree: ast.Module) -> Iterator[Refusal]:

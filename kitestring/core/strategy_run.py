@@ -72,6 +72,7 @@ class Running:
         "need",
         "open_at",
         "params",
+        "reads_own",
         "settings",
         "state_type",
         "warm",
@@ -102,6 +103,8 @@ class Running:
             ) from error
         self.cell: StrategyRun[msgspec.Struct] = StrategyRun(self.state_type())
         self.warm = False
+        self.reads_own = False
+        """Whether it reads an indicator in plain Python, which may fail."""
         self.need = 1
         self.feeds: list[BarFeed] = []
         self.main: BarFeed
@@ -112,3 +115,11 @@ class Running:
         return self.main.seen >= self.need and all(
             feed.ready_for(self.inputs) for feed in self.feeds
         )
+
+    def own_fault(self) -> Exception | None:
+        """What an own indicator of this strategy has raised, if one did."""
+        for feed in self.feeds:
+            fault = feed.fault_for(self.inputs)
+            if fault is not None:
+                return fault
+        return None

@@ -88,6 +88,8 @@ FACTS_MAX: Final = 512
 REENTRY_WITHIN: Final = 60 * SECOND
 """A reversal that had to wait for flat is dropped when its signal is older than this."""
 
+ENTRY_PATIENCE: Final = 30 * SECOND
+"""How long the remainder of a protected market entry may rest before it is withdrawn."""
 MARGIN_ROOM_BP: Final = 200
 """A MARKET order is counted at its protection price, up to 2 % away for the cheapest shares."""
 
@@ -138,6 +140,7 @@ class TradingCore:
         self.instruments = {instrument.id: instrument for instrument in instruments}
         self.sessions = sessions
         self._strategies_by_name = {row.name: row for row in settings.strategies}
+        self._capped = tuple(row for row in settings.strategies if row.loss_max is not None)
         risk = settings.risk
         self.strategies = StrategyEngine(
             settings.strategies, definitions, self.instruments, sessions, self.dirty
@@ -247,19 +250,24 @@ class TradingCore:
     # ── market data ─────────────────────────────────────────────────────────────────────────────
 
     def _on_ticks(self, frame: TickFrame) -> None:
-        self.state.now = max(self.state.now, frame.received_at)
+        at, state = frame.received_at, self.state
+        if at > state.now:  # noqa: PLR1730 - max() would cost a call per frame
+            state.now = at
         believed = self.market.accept_frame(frame)
         held = self.portfolio.open_by_instrument
         if not held:
             return
         for view in believed:
-            if view.instrument.id in held:
-                self._mark(view.instrument.id, view.last_px)
-        if frame.received_at >= self.state.next_watch:
-            self._watch(frame.received_at)
+            instrument = view.instrument.id
+            if instrument in held:
+                self._mark(instrument, view.last_px)
+        if at >= self.state.next_watch:
+            self._watch(at)
 
     def _on_bars(self, frame: BarFrame) -> None:
-        self.state.now = max(self.state.now, frame.received_at)
+        at, state = frame.received_at, self.state
+        if at > state.now:  # noqa: PLR1730 - max() would cost a call per bar
+            state.now = at
         closed = self.market.accept_bar_frame(frame)
         held = self.portfolio.open_by_instrument
         if held:
@@ -267,9 +275,9 @@ class TradingCore:
                 if bar.instrument in held:
                     self._mark_bar(bar)
         if closed:
-            self._on_closed(closed, frame.received_at)
+            self._on_closed(closed, at)
         if held:
-            self._watch(frame.received_at)
+            self._watch(at)
         self._schedule()
 
     def _mark(self, instrument: InstrumentId, px: Price) -> None:
@@ -299,9 +307,11 @@ class TradingCore:
             units = book.net_qty * book.multiplier
             best, worst = (bar.high, bar.low) if units > 0 else (bar.low, bar.high)
             pnl = best * units - book.open_cost
-            trade.mfe = max(trade.mfe, pnl)
+            if pnl > trade.mfe:  # noqa: PLR1730 - max() would cost a call per bar
+                trade.mfe = pnl
             pnl = worst * units - book.open_cost
-            trade.mae = min(trade.mae, pnl)
+            if pnl < trade.mae:  # noqa: PLR1730 - as above
+                trade.mae = pnl
             target = trade.target_px
             if (
                 target is not None
@@ -340,6 +350,7 @@ class TradingCore:
                 self._on_closed(closed, at)
         self._square_off(at)
         for book in self._busy_books():
+            self._give_up_entries(book, at)
             trade = book.trade
             if (
                 trade is not None
@@ -401,6 +412,13 @@ class TradingCore:
     def _on_end(self, event: SessionEnded) -> None:
         self.state.now = max(self.state.now, event.at)
         self.state.ended = True
+        for book in self.portfolio.books.values():
+            if book.net_qty and book.product is Product.MIS:
+                self._note(
+                    "not flat",
+                    f"{book.strategy} still holds {book.net_qty} {book.instrument} intraday (MIS) "
+                    "after the close; a broker would square it off or carry it at your cost.",
+                )
         self.facts.append(event)
         self.must_commit = True
 
@@ -451,6 +469,8 @@ class TradingCore:
             ask_px=view.ask_px,
         )
         standing = self._standing(settings, at)
+        if settings.loss_max is not None:
+            standing.strategy_pnl = book.result(view.last_px)
         standing.margin_per_unit = self._margin_with_room(view, settings.product, side)
         verdict = self.risk.check_entry(request, standing)
         self.facts.append(verdict)
@@ -524,6 +544,12 @@ class TradingCore:
         self.must_commit = True
         for report in event.reports:
             self._report(report)
+        for report in event.reports:
+            # Only now: most entries are acknowledged and filled in one message, and a timer for
+            # each of them would cost a twentieth of the order.
+            order = self.orders.table.get(report.cl_ord_id)
+            if order is not None and order.status in _RESTING and not order.is_exit:
+                self._wake(order.created_at + ENTRY_PATIENCE)
         self._schedule()
 
     def _report(self, report: ExecutionReport) -> None:
@@ -642,7 +668,7 @@ class TradingCore:
     def _watch(self, at: Instant) -> None:
         """Weigh the day's result against the loss limits, at the marks of this moment."""
         self.state.next_watch = at + WATCH_EVERY
-        unrealised = open_positions = 0
+        unrealised, open_positions = Money(0), 0
         standing, views = self._watched, self._views
         standing.marks_fresh = True
         for instrument, books in self.portfolio.open_by_instrument.items():
@@ -652,12 +678,12 @@ class TradingCore:
                 standing.marks_why = (
                     f"{view.instrument.symbol} last traded at {ist_clock(view.last_at)}"
                 )
-            px = int(view.last_px)
+            px = view.last_px
             for book in books:
-                unrealised += px * book.net_qty * book.multiplier - int(book.open_cost)
+                unrealised += px * (book.net_qty * book.multiplier) - book.open_cost
                 open_positions += 1
         portfolio = self.portfolio
-        day_pnl = portfolio.realised + Money(unrealised) - portfolio.charges_money
+        day_pnl = portfolio.realised + unrealised - portfolio.charges_money
         standing.at = at
         standing.day_pnl = day_pnl
         standing.equity = standing.opening_equity + day_pnl
@@ -666,6 +692,18 @@ class TradingCore:
         if halt is not None:
             self.facts.append(halt)
             self._halted(halt)
+        for row in self._capped:
+            self._watch_strategy(row, at)
+
+    def _watch_strategy(self, row: StrategySettings, at: Instant) -> None:
+        """A strategy at its own loss limit is taken out, and enters no more today."""
+        book, view = self.portfolio.books[row.name], self._views[row.instrument]
+        if not book.net_qty or at - view.last_at > self._stale_after:
+            return
+        sentence = self.risk.watch_strategy(row, book.result(view.last_px), at)
+        if sentence is not None:
+            self._note("strategy loss", f"{sentence} Its position is closed.")
+            self._leave(book, ExitReason.STRATEGY_LOSS)
 
     def _halted(self, halt: HaltSession) -> None:
         """Entries are over for today: withdraw those that work, then run the halt's policy."""
@@ -678,13 +716,27 @@ class TradingCore:
                 if book.net_qty:
                     self._leave(book, ExitReason.HALT)
 
+    def _give_up_entries(self, book: Book, at: Instant) -> None:
+        """An entry that still rests after ENTRY_PATIENCE is withdrawn: its signal is old by then."""
+        for order in list(self.orders.working(book.strategy)):
+            if order.is_exit or order.status not in _RESTING:
+                continue
+            if at - order.created_at >= ENTRY_PATIENCE:
+                self._want(CancelOrder(cl_ord_id=order.cl_ord_id, at=at, reason="entry went stale"))
+            else:
+                self._wake(order.created_at + ENTRY_PATIENCE)
+
     def _late_entry(self, order: Order, told: ExecType | None) -> None:
         """An entry acknowledged after entries were over is withdrawn."""
-        segment = self.instruments[order.instrument].segment.value
+        if order.is_exit or order.status not in _RESTING:
+            return
+        squared_off = self.state.squared_off
         over = self.risk.state.halted is not None or (
-            order.product is Product.MIS and segment in self.state.squared_off
+            bool(squared_off)
+            and order.product is Product.MIS
+            and self.instruments[order.instrument].segment.value in squared_off
         )
-        if not over or order.is_exit or order.status not in _RESTING:
+        if not over:
             return
         if told is ExecType.CANCEL_REJECTED:
             self._wake(self.state.now + WITHDRAW_AFTER)  # Not at once again: see ``_on_timer``.
@@ -698,12 +750,17 @@ class TradingCore:
         trade = book.trade
         if trade is None or trade.leaving is not None:
             return
-        segment = self.instruments[book.instrument].segment.value
-        halted = self.risk.state.halted
-        if book.product is Product.MIS and segment in self.state.squared_off:
+        halted, squared_off = self.risk.state.halted, self.state.squared_off
+        if (
+            squared_off
+            and book.product is Product.MIS
+            and self.instruments[book.instrument].segment.value in squared_off
+        ):
             trade.leaving = ExitReason.SQUARE_OFF
         elif halted is not None and halted.policy is HaltPolicy.FLATTEN:
             trade.leaving = ExitReason.HALT
+        elif self.risk.has_lost(book.strategy):
+            trade.leaving = ExitReason.STRATEGY_LOSS
 
     def _on_operator(self, command: OperatorCommand) -> None:
         self.state.now = max(self.state.now, command.at)
@@ -759,7 +816,11 @@ class TradingCore:
 
     def limits_used(self) -> list[Usage]:
         """Every limit that is on, and how much of it is used now."""
-        return self.risk.used(self._standing(None, self.state.now))
+        rows = self.risk.used(self._standing(None, self.state.now))
+        for row in self.settings.strategies:
+            pnl = self.portfolio.books[row.name].result(self._reference(row.instrument))
+            rows += self.risk.used_by(row, pnl)
+        return rows
 
     def _reference(self, instrument: InstrumentId) -> Price:
         return self._views[instrument].last_px
@@ -883,8 +944,8 @@ class TradingCore:
             heapq.heappush(wakes, at)
 
     def _schedule(self) -> None:
-        wakes = self.state.wakes
-        self.next_due_at = min(self.market.next_due_at, wakes[0] if wakes else NEVER)
+        due_at, wakes = self.market.next_due_at, self.state.wakes
+        self.next_due_at = wakes[0] if wakes and wakes[0] < due_at else due_at
 
     def _note(self, kind: str, sentence: str) -> None:
         self.facts.append(Note(at=self.state.now, kind=kind, sentence=sentence))

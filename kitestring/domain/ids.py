@@ -62,23 +62,34 @@ class ClOrdIds:
     run's recovered state, so a tag is never issued twice.
     """
 
-    __slots__ = ("_prefix", "issued")
+    __slots__ = ("_prefix", "_prefix_check", "issued")
 
     def __init__(self, run_key: str, day: dt.date, issued: int = 0) -> None:
         run = int.from_bytes(hashlib.sha256(run_key.encode()).digest()[:4], "big") % 32**5
         self._prefix = f"K{base32(run, 5)}{base32((day - _DAY_ZERO).days, 3)}"
+        self._prefix_check = _checksum(self._prefix[1:])
         self.issued = issued
 
     def __call__(self) -> ClOrdId:
-        self.issued += 1
-        body = f"{self._prefix}{base32(self.issued, 8)}"
-        check = sum((place + 1) * _BASE32.index(letter) for place, letter in enumerate(body[1:]))
-        return ClOrdId(f"{body}{base32(check % 32**3, 3)}")
+        # The checksum is taken from the counter's digits while they are made, from the last one
+        # (place 16) up; over the finished text it was a third of the time of placing an order.
+        self.issued = number = self.issued + 1
+        counter, check, place = "", self._prefix_check, 16
+        while number:
+            number, digit = divmod(number, 32)
+            counter = _BASE32[digit] + counter
+            check += place * digit
+            place -= 1
+        return ClOrdId(f"{self._prefix}{counter:0>8}{base32(check % 32**3, 3)}")
+
+
+def _checksum(body: str) -> int:
+    """The sum of (place × digit), places counted from 1."""
+    return sum(place * _BASE32.index(letter) for place, letter in enumerate(body, 1))
 
 
 def is_ours(tag: str) -> bool:
     """Whether a broker's tag is well-formed as one of ours (shape and checksum)."""
     if len(tag) != 20 or tag[0] != "K" or any(letter not in _BASE32 for letter in tag[1:]):
         return False
-    check = sum((place + 1) * _BASE32.index(letter) for place, letter in enumerate(tag[1:17]))
-    return tag[17:] == base32(check % 32**3, 3)
+    return tag[17:] == base32(_checksum(tag[1:17]) % 32**3, 3)

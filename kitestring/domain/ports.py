@@ -114,6 +114,9 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     tape_hash: str
     facts: tuple[Fact, ...]
     cells: dict[str, msgspec.Raw | None]
+    frame_left: int = 0
+    """Ticks or bars of frame ``feed_position`` that the core had not taken yet: a commit may fall
+    between the broker's sight of a frame and ours, or between the parts of one split at a timer."""
 
 
 class Journal(Protocol):

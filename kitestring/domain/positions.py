@@ -11,7 +11,7 @@ import msgspec
 from kitestring.domain.charges import NO_CHARGES, Charges
 from kitestring.domain.ids import InstrumentId, SignalId, StrategyId, TradeId
 from kitestring.domain.instants import Instant
-from kitestring.domain.money import Money, Price
+from kitestring.domain.money import Money, Price, charge_as_money
 from kitestring.domain.orders import ExitReason, Product, Side
 from kitestring.domain.signals import Signal
 
@@ -119,3 +119,7 @@ class Book(msgspec.Struct, kw_only=True, array_like=True):
     def unrealised(self, last_px: Price) -> Money:
         """Rupees on the open quantity at a mark, before charges."""
         return last_px * (self.net_qty * self.multiplier) - self.open_cost
+
+    def result(self, last_px: Price) -> Money:
+        """Realised and unrealised rupees at a mark, after charges."""
+        return self.realised + self.unrealised(last_px) - charge_as_money(self.charges.total)

@@ -75,6 +75,7 @@ def day_result(
         strategies_off=tuple(tally.strategies_off),
         bars=tally.bars,
         artifacts={
+            "report": str(paths.latest_folder / paths.report.name),
             "orders": str(paths.latest_folder / "orders.csv"),
             "fills": str(paths.latest_folder / "fills.csv"),
             "trades": str(paths.latest_folder / "trades.csv"),

@@ -24,20 +24,22 @@ from kitestring.core.settings import DaySettings
 from kitestring.core.strategy import StrategyDefinition
 from kitestring.core.trading_core import TradingCore
 from kitestring.domain.charges import ChargeBook
-from kitestring.domain.errors import HouseError
+from kitestring.domain.errors import HouseError, StoreError
 from kitestring.domain.events import DaySealed, Gap, RunOpened
+from kitestring.domain.instants import NEVER
 from kitestring.domain.instruments import Segment
 from kitestring.domain.ports import Feed
 from kitestring.domain.sessions import Session
 from kitestring.domain.verdicts import HaltPolicy
 from kitestring.engine.clocks import AsFastAsPossible, Pace, TimesFaster, wall_now, wall_seconds
 from kitestring.engine.day_result import day_result
-from kitestring.engine.recovery import Story, read_story, restore, still_unanswered
+from kitestring.engine.recovery import Story, forgotten, read_story, restore, still_unanswered
 from kitestring.engine.scribe import Scribe
 from kitestring.engine.trading_day import TradingDay
 from kitestring.engine.watching import DayResult, DayStarted, Watcher
 from kitestring.exchange.fill_models import FillModel
 from kitestring.exchange.margin import StatedMargins
+from kitestring.store.atomic_file import write_atomically
 from kitestring.store.exchange_ledger import FileLedger
 from kitestring.store.instance_lock import InstanceLock
 from kitestring.store.journal import SqliteJournal
@@ -46,6 +48,8 @@ from kitestring.store.tape import FileTape
 from kitestring.store.tape_reader import TapeReader
 
 _Handler = Callable[[int, FrameType | None], object] | int | signal.Handlers | None
+
+_SUMMARY = msgspec.json.Encoder(decimal_format="number")
 
 FAULTS_MAX = 2
 """A second failure of the house itself on one day ends the day."""
@@ -171,6 +175,8 @@ class PaperEngine:
                 follower=scribe,
                 inbox=story.last.inbox if story.last is not None else 0,
                 feed_position=story.last.feed_position if story.last is not None else 0,
+                frame_left=story.last.frame_left if story.last is not None else 0,
+                heard=story.heard,
             )
             if scribe.tally.sealed is not None:
                 result = day_result(core, manifest, scribe.tally, paths, plan)
@@ -181,9 +187,10 @@ class PaperEngine:
             if resumed:
                 for unanswered in still_unanswered(core, story):
                     broker.carry_out(unanswered.command, unanswered.at)
-                day.note("resumed", f"Resumed after frame {day.feed_position}.")
                 if gap is not None:
-                    day.tell(gap)
+                    # In one commit with the note: the next start would find no gap any more.
+                    core.step(gap)
+                day.note("resumed", f"Resumed after frame {day.feed_position}.")
             else:
                 self._open(day)
             if attempt > 1:
@@ -210,6 +217,10 @@ class PaperEngine:
                 ticks=day.ticks,
                 wall_s=wall_seconds() - began,
             )
+            write_atomically(
+                paths.summary,
+                msgspec.json.format(_SUMMARY.encode(result.summary())) + b"\n",
+            )
             watcher.finished(result)
             return result
 
@@ -229,10 +240,18 @@ class PaperEngine:
         whole = min(story.last.tape_offset, reader.end())
         taped_to = restore(core, journal, story, reader.records(whole))
         broker.recover(ledger.records, story.last.at, story.last.feed_position)
+        lost = forgotten(core, broker.snapshot(NEVER))
+        if lost:
+            raise StoreError(
+                f"The exchange's ledger {paths.exchange_ledger} has lost what the journal holds "
+                f"({lost}).",
+                do="restore the file from a backup, or start another run with --fresh",
+            )
         # The exchange saw every frame; seeing them again gives it back its quotes.
-        again = self._plan.feed.frames()
-        for position in range(1, story.last.feed_position + 1):
-            broker.observe(position, next(again))
+        for position, frame in enumerate(self._plan.feed.frames(), 1):
+            if position > story.last.feed_position and frame.received_at > story.last.at:
+                break
+            broker.observe(position, frame)
         if whole == story.last.tape_offset:
             return None
         return Gap(
@@ -271,6 +290,7 @@ class PaperEngine:
                 charges=plan.charge_book.name,
                 capital=int(settings.capital),
                 version=__version__,
+                settings=msgspec.msgpack.encode(settings),
             )
         )
         for instrument, minutes, bars in day.core.strategies.history_needed():

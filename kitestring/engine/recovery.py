@@ -12,11 +12,11 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from kitestring.core.trading_core import TradingCore
-from kitestring.domain.events import Fact, HistoryLoaded, TimerFired
+from kitestring.domain.events import BrokerSnapshot, Fact, Gap, HistoryLoaded, Reports, TimerFired
 from kitestring.domain.ids import ClOrdId
 from kitestring.domain.instants import Instant
-from kitestring.domain.orders import OrdStatus
-from kitestring.domain.ports import Commit, Frame, Journal
+from kitestring.domain.orders import ExecutionReport, OrdStatus
+from kitestring.domain.ports import Frame, Journal
 from kitestring.domain.verdicts import CancelOrder, Command, ModifyOrder, PlaceOrder
 
 
@@ -29,13 +29,15 @@ class LastCommit(NamedTuple):
     feed_position: int
     tape_offset: int
     tape_hash: str
+    frame_left: int
 
 
 class Unanswered(NamedTuple):
-    """A committed command whose answer the journal does not hold, and when it was sent."""
+    """An order's last committed command, when it was sent, and with which commit."""
 
     command: Command
     at: Instant
+    commit: int
 
 
 class Story(NamedTuple):
@@ -44,6 +46,9 @@ class Story(NamedTuple):
     last: LastCommit | None
     history: tuple[HistoryLoaded, ...]
     unanswered: tuple[Unanswered, ...]
+    gaps: tuple[Gap, ...]
+    heard: tuple[ExecutionReport, ...]
+    """The broker's last words: what it may tell again and must not be taken in twice."""
 
 
 _WAITING = {
@@ -58,6 +63,8 @@ def read_story(journal: Journal) -> Story:
     last: LastCommit | None = None
     history: list[HistoryLoaded] = []
     latest: dict[ClOrdId, Unanswered] = {}
+    heard: list[tuple[LastCommit, Reports]] = []
+    gaps: list[Gap] = []
     for number, commit in journal.commits():
         last = LastCommit(
             number,
@@ -66,22 +73,41 @@ def read_story(journal: Journal) -> Story:
             commit.feed_position,
             commit.tape_offset,
             commit.tape_hash,
+            commit.frame_left,
         )
         for fact in commit.facts:
-            _notice(fact, commit, history, latest)
-    return Story(last, tuple(history), tuple(latest.values()))
+            _notice(fact, last, history, latest)
+            if isinstance(fact, Reports):
+                heard.append((last, fact))
+            elif isinstance(fact, Gap):
+                gaps.append(fact)
+    words = _last_words(last, heard)
+    return Story(last, tuple(history), tuple(latest.values()), tuple(gaps), words)
+
+
+def _last_words(
+    last: LastCommit | None, heard: list[tuple[LastCommit, Reports]]
+) -> tuple[ExecutionReport, ...]:
+    """Reports heard at the last commit's instant, or since the last frame the broker was shown."""
+    return tuple(
+        report
+        for commit, told in heard
+        if last is not None and (commit.at == last.at or commit.feed_position == last.feed_position)
+        for report in told.reports
+    )
 
 
 def _notice(
     fact: Fact,
-    commit: Commit,
+    commit: LastCommit,
     history: list[HistoryLoaded],
     latest: dict[ClOrdId, Unanswered],
 ) -> None:
     if isinstance(fact, HistoryLoaded):
         history.append(fact)
     elif isinstance(fact, PlaceOrder | ModifyOrder | CancelOrder):
-        latest[fact.cl_ord_id] = Unanswered(fact, commit.at)
+        latest.pop(fact.cl_ord_id, None)  # An order's latest command stands where it was issued.
+        latest[fact.cl_ord_id] = Unanswered(fact, commit.at, commit.number)
 
 
 def restore(
@@ -94,6 +120,8 @@ def restore(
     for loaded in story.history:
         core.market.load_history(loaded)
         core.strategies.warm(loaded.bars)
+    for gap in story.gaps:
+        core.observe(gap)
     reached: Instant = 0
     for _, event in tape:
         core.observe(event)
@@ -102,11 +130,37 @@ def restore(
     return reached
 
 
+def forgotten(core: TradingCore, exchange: BrokerSnapshot) -> str:
+    """What the exchange should know of a restored day and does not, in words; empty if nothing.
+
+    It writes before anybody is told, so it may be ahead of the journal, and never behind it.
+    """
+    known = {row.cl_ord_id: row.cum_qty for row in exchange.orders}
+    for order in core.orders.table.values():
+        if order.order_id is None:
+            continue
+        if order.cl_ord_id not in known:
+            return f"order {order.cl_ord_id} is not in it"
+        if known[order.cl_ord_id] < order.cum_qty:
+            return (
+                f"of order {order.cl_ord_id} it has {known[order.cl_ord_id]} filled, "
+                f"the journal {order.cum_qty}"
+            )
+    return ""
+
+
 def still_unanswered(core: TradingCore, story: Story) -> list[Unanswered]:
-    """Committed commands that the restored orders still wait for, in the order they were issued."""
+    """Committed commands that may not have left, in the order they were issued.
+
+    The last commit's, whatever has become of their orders since they were decided (a stop may have
+    filled in the very step that withdrew it: the exchange hears of that all the same), and those
+    of which a restored order still waits to hear.
+    """
+    last = story.last.number if story.last is not None else 0
     waiting: list[Unanswered] = []
     for unanswered in story.unanswered:
         order = core.orders.table.get(unanswered.command.cl_ord_id)
-        if order is not None and _WAITING.get(order.status) is type(unanswered.command):
+        waits = order is not None and _WAITING.get(order.status) is type(unanswered.command)
+        if waits or unanswered.commit == last:
             waiting.append(unanswered)
     return waiting

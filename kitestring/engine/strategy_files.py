@@ -15,7 +15,8 @@ from kitestring.core.strategy import StrategyDefinition
 from kitestring.core.strategy_loader import StrategyRefused, load_strategy
 from kitestring.domain.errors import ConfigError
 
-SHIPPED = Path(__file__).resolve().parent.parent / "strategies"
+# Not resolved: a clone made of links keeps its own my/.
+SHIPPED = Path(__file__).absolute().parent.parent / "strategies"
 MY = SHIPPED.parent.parent / "my"
 """Beside the package, in the clone."""
 _NAME = re.compile(r"[A-Za-z]\w*")
@@ -41,7 +42,8 @@ def read_strategy(name: str, folders: Iterable[Path] = (MY, SHIPPED)) -> Strateg
         loaded = load_strategy(name, text, str(path))
         if isinstance(loaded, StrategyRefused):
             raise ConfigError(
-                loaded.sentence, do="Mend the file; docs/Paper.md says what a strategy may use."
+                loaded.sentence,
+                do="Mend the file; docs/Strategies.md says what a strategy may use.",
             )
         return loaded
     known = strategy_names(folders)

@@ -9,7 +9,8 @@ On tape and synthetic days time is the watermark: a timer fires when the feed ha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -17,7 +18,8 @@ import msgspec
 from kitestring.core.trading_core import TradingCore
 from kitestring.domain.bars import BarFrame
 from kitestring.domain.events import Event, Fact, Note, Reports, SessionEnded, TimerFired
-from kitestring.domain.instants import NEVER, SECOND, Instant
+from kitestring.domain.instants import SECOND, Instant
+from kitestring.domain.orders import ExecutionReport
 from kitestring.domain.ports import Broker, Commit, Feed, Frame, Journal, Tape
 from kitestring.domain.ticks import TickFrame
 from kitestring.domain.verdicts import Command
@@ -58,10 +60,17 @@ class TradingDay:
         follower: Follower,
         inbox: int = 0,
         feed_position: int = 0,
+        frame_left: int = 0,
+        heard: Iterable[ExecutionReport] = (),
     ) -> None:
         self.core = core
         self.inbox = inbox
         self.feed_position = feed_position
+        """Frames the broker has been shown so far."""
+        self._frame_left = frame_left
+        """How much of the last of them the core has not taken yet."""
+        self._heard = Counter(heard)
+        """Reports the journal holds, which the broker of a day taken up again may repeat."""
         self.stopping = False
         self.interrupted = False
         self.ticks = 0
@@ -80,6 +89,8 @@ class TradingDay:
         last_at = self.core.state.now
         turn_ends = wall_seconds() + YIELD_EVERY_S
         countdown = LOOK_EVERY
+        if self._frame_left:
+            self._take_rest()
         for frame in self._feed.frames(self.feed_position):
             if every_frame:
                 await pace.until(frame.received_at)
@@ -95,7 +106,9 @@ class TradingDay:
                 if self.stopping:
                     self.interrupted = True
                     break
-        if not self.interrupted:
+        if self.stopping:  # Asked for in the last frames, between two looks.
+            self.interrupted = True
+        else:
             self._run_out()
         self._follower.passing(self.core.state.now, self.feed_position)
 
@@ -103,34 +116,59 @@ class TradingDay:
         """Everything due before this frame, then the frame itself."""
         core, broker = self.core, self._broker
         at = frame.received_at
-        if isinstance(frame, TickFrame):
+        if type(frame) is TickFrame:
             ticks = frame.ticks
             # A stamp from the future must not ring tomorrow's bells.
             reached = min(ticks[0].event_at, at)
-            if core.next_due_at <= reached or broker.next_due_at <= at:
-                self._catch_up(reached, at)
-            if ticks[-1].event_at >= core.next_due_at:
-                frame = self._take_first_part(frame)
-            self.ticks += len(ticks)
+            # What the broker says at this very instant comes after it has seen the frame.
+            if core.next_due_at <= reached or broker.next_due_at < at:
+                self._catch_up(reached, at - 1)
+            self._frame_left = left = len(ticks)
+            self.ticks += left
+            of_bars = False
         else:
+            assert type(frame) is BarFrame
+            of_bars = True
             # A bar's frame arrives at its close: what is due by then is due before it.
             first = frame.bars[0]
             if core.next_due_at < first.close_at or broker.next_due_at <= first.open_at:
                 self._catch_up(first.close_at - 1, first.open_at)
-        broker.observe(self.feed_position + 1, frame)
+            self._frame_left = len(frame.bars)
+        self.feed_position = position = self.feed_position + 1
+        broker.observe(position, frame)
         if broker.next_due_at <= at:
             self._catch_up(-1, at)
-        # Not earlier: a frame counts as taken when it goes onto the tape, or a crash would lose it.
-        self.feed_position += 1
+        if type(frame) is TickFrame and ticks[-1].event_at >= core.next_due_at:
+            frame = self._take_first_parts(frame)
+        self._frame_left = 0
+        self.inbox = inbox = self.inbox + 1
+        self._tape.append_frame(inbox, frame)
+        commands = core.step(frame)
+        if core.must_commit:
+            self._commit(commands)
+        if of_bars and core.next_due_at <= at:
+            self._catch_up(at, at)
+
+    def _take_rest(self) -> None:
+        """After a restart: what the core had not taken of the last frame the broker was shown."""
+        frame = next(self._feed.frames(self.feed_position - 1))
+        core, at, left = self.core, frame.received_at, self._frame_left
+        if isinstance(frame, TickFrame):
+            split = left < len(frame.ticks)
+            frame = TickFrame(at, frame.ticks[-left:])
+            self.ticks += left
+            self._catch_up(min(frame.ticks[0].event_at, at) if split else -1, at)
+            frame = self._take_first_parts(frame)
+        else:
+            self._catch_up(-1, at)
+        self._frame_left = 0
         self.inbox += 1
         self._tape.append_frame(self.inbox, frame)
         commands = core.step(frame)
         if core.must_commit:
             self._commit(commands)
         if isinstance(frame, BarFrame):
-            if core.next_due_at <= at:
-                self._catch_up(at, at)
-            self._ask_broker(at)
+            self._catch_up(at, at)
 
     def tell(self, event: Event) -> None:
         """Step an event that is neither frame nor timer nor report (history, an operator, a gap)."""
@@ -148,22 +186,26 @@ class TradingDay:
         """Put a line of the day's story into the journal."""
         self.record(Note(at=self.core.state.now, kind=kind, sentence=sentence))
 
-    def _take_first_part(self, frame: TickFrame) -> TickFrame:
-        """Split a frame that straddles a timer: ticks before it, the timer, ticks after it."""
-        due = self.core.next_due_at
-        before = tuple(tick for tick in frame.ticks if tick.event_at < due)
-        after = tuple(tick for tick in frame.ticks if tick.event_at >= due)
-        if not before or not after:
-            return frame
-        self.inbox += 1
-        first = TickFrame(frame.received_at, before)
-        self._broker.observe(self.feed_position, first)
-        self._tape.append_frame(self.inbox, first)
-        commands = self.core.step(first)
-        if self.core.must_commit:
-            self._commit(commands)
-        self._catch_up(min(after[0].event_at, frame.received_at), frame.received_at)
-        return TickFrame(frame.received_at, after)
+    def _take_first_parts(self, frame: TickFrame) -> TickFrame:
+        """Split a frame at the timers in it: ticks before one, the timer, ticks after it.
+
+        The broker has been shown the frame whole; the last part is left to the caller.
+        """
+        core, at = self.core, frame.received_at
+        while frame.ticks[-1].event_at >= core.next_due_at:
+            ticks, due = frame.ticks, core.next_due_at
+            place = next(place for place, tick in enumerate(ticks) if tick.event_at >= due)
+            if place == 0:  # Stamped in the future: no timer's time has come by it.
+                break
+            first, frame = TickFrame(at, ticks[:place]), TickFrame(at, ticks[place:])
+            self._frame_left = len(frame.ticks)
+            self.inbox += 1
+            self._tape.append_frame(self.inbox, first)
+            commands = core.step(first)
+            if core.must_commit:
+                self._commit(commands)
+            self._catch_up(min(frame.ticks[0].event_at, at), at)
+        return frame
 
     def _catch_up(self, reached: Instant, at: Instant) -> None:
         """Reports up to ``at`` and timers up to ``reached``, in the order of time."""
@@ -179,17 +221,28 @@ class TradingDay:
 
     def _take_reports(self, until: Instant) -> None:
         told = self._broker.reports_until(until)
-        self.inbox += 1
         reports = tuple(report for _, report in told)
+        if self._heard:
+            reports = self._without_repetitions(reports)
+            if not reports:
+                return
+        self.inbox += 1
         commands = self.core.step(Reports(until, reports))
         self._commit(commands)
-        self._ask_broker(until)
+        if self.core.wants_snapshot:
+            self._look_at_the_books(until)
 
-    def _ask_broker(self, at: Instant) -> None:
-        """While something is unexplained, read the broker's own books now and then."""
-        if self.core.wants_snapshot and at >= self._next_snapshot:
-            self._next_snapshot = at + SNAPSHOT_EVERY
-            self.tell(self._broker.snapshot(at))
+    def _without_repetitions(
+        self, reports: tuple[ExecutionReport, ...]
+    ) -> tuple[ExecutionReport, ...]:
+        """A change told again would be taken for the answer to the next one."""
+        new: list[ExecutionReport] = []
+        for report in reports:
+            if self._heard[report] > 0:
+                self._heard[report] -= 1
+            else:
+                new.append(report)
+        return tuple(new)
 
     def _take_timer(self, due: Instant) -> None:
         self.inbox += 1
@@ -197,7 +250,14 @@ class TradingDay:
         commands = self.core.step(TimerFired(due))
         if self.core.must_commit:
             self._commit(commands)
-        self._ask_broker(due)  # Not only after reports: none may come any more.
+        if self.core.wants_snapshot:
+            self._look_at_the_books(due)
+
+    def _look_at_the_books(self, at: Instant) -> None:
+        """Something is unexplained: read the broker's books, once a second of market time."""
+        if at >= self._next_snapshot:
+            self._next_snapshot = at + SNAPSHOT_EVERY
+            self.tell(self._broker.snapshot(at))
 
     def _run_out(self) -> None:
         """The feed is over: let the last bars close, the last orders answer, then end the session."""
@@ -208,7 +268,7 @@ class TradingDay:
         while (at := min(core.next_due_at, self._broker.next_due_at)) <= end:
             self._catch_up(at, at)
         if not core.state.ended:
-            self.tell(SessionEnded(min(end, NEVER)))
+            self.tell(SessionEnded(end))
 
     def _commit(self, commands: Sequence[Command]) -> None:
         """Make a step durable, and only then let its commands out of the house."""
@@ -227,6 +287,7 @@ class TradingDay:
                 key: None if cell is None else msgspec.Raw(encode(cell))
                 for key, cell in cells.items()
             },
+            frame_left=self._frame_left,
         )
         number = self._journal.commit(commit)
         for command in commands:

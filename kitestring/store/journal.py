@@ -21,7 +21,7 @@ from typing import Final
 import msgspec
 
 from kitestring.domain.errors import AnotherDayIsRunning, DiskFailed, StoreError
-from kitestring.domain.events import DaySealed
+from kitestring.domain.events import DaySealed, Fact
 from kitestring.domain.ports import Commit
 from kitestring.store import journal_file
 from kitestring.store.memory_journal import MemoryJournal
@@ -38,11 +38,13 @@ from kitestring.store.records import (
 )
 
 __all__ = [
+    "JournalFacts",
     "MemoryJournal",
     "SqliteJournal",
     "VerifyResult",
     "encode_cell",
     "is_sealed",
+    "read_facts",
     "seals",
     "verify",
 ]
@@ -254,6 +256,38 @@ def verify(path: Path) -> VerifyResult:
         damage=damage,
         damaged_commit=count + 1 if damage else None,
     )
+
+
+class JournalFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a journal tells of its day, without the state it keeps for recovery."""
+
+    run_key: str
+    commits: int
+    """Number of the last commit."""
+    head: str
+    """Hash of the last commit, in hexadecimal."""
+    facts: tuple[Fact, ...]
+    """Every fact of every commit, in order."""
+
+
+def read_facts(path: Path) -> JournalFacts:
+    """Read every fact of a journal, verified, without changing it.
+
+    Raises ``AnotherDayIsRunning`` while its day is running, ``JournalDamaged`` where it does not
+    verify, and ``DiskFailed`` where it cannot be opened.
+    """
+    try:
+        db, alone = journal_file.connect_read_only(path)
+        with contextlib.closing(db):
+            run_key, last, head = journal_file.read_header(db, path, alone=alone)
+            facts = [
+                fact
+                for _, commit, _ in journal_file.walk(db, path, run_key, (0, last), head)
+                for fact in commit.facts
+            ]
+    except journal_file.REFUSALS as error:
+        raise journal_file.translated(error, path) from error
+    return JournalFacts(run_key=run_key, commits=last, head=head.hex(), facts=tuple(facts))
 
 
 def is_sealed(path: Path) -> bool:

@@ -107,6 +107,11 @@ class RunPaths:
         return self.folder / "summary.json"
 
     @property
+    def report(self) -> Path:
+        """The day's report, one page that needs nothing else."""
+        return self.folder / "report.html"
+
+    @property
     def state_latest(self) -> Path:
         """The latest state of this mode, whatever the run."""
         return self.artifacts / "checkpoints" / f"{self.mode}_state_latest.json"
@@ -158,6 +163,14 @@ class RunPaths:
             except OSError:
                 waiting.append(self.latest_folder / name)
         return tuple(waiting)
+
+    def publish_report(self) -> Path | None:
+        """Show this run's report at the familiar path; ``None`` if it would not be written there."""
+        try:
+            copy_atomically(self.report, self.latest_folder / self.report.name)
+        except OSError:
+            return None
+        return self.latest_folder / self.report.name
 
     def state(self) -> RunState:
         """How far this run has come, from its journal."""

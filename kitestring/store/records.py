@@ -39,6 +39,7 @@ class CommitRecord(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     tape_hash: str
     facts: tuple[Fact, ...]
     cells: dict[str, msgspec.Raw]
+    frame_left: int = 0
 
 
 _encoder: Final = msgspec.msgpack.Encoder()
@@ -62,6 +63,7 @@ def decode_commit(body: bytes) -> Commit:
         tape_hash=record.tape_hash,
         facts=record.facts,
         cells={key: None if raw == _NIL else raw for key, raw in record.cells.items()},
+        frame_left=record.frame_left,
     )
 
 

@@ -374,3 +374,22 @@ def test_a_snapshot_of_a_moment_ago_knows_nothing_of_what_came_later():
     seen = day.broker.snapshot(sent)
     assert [(row.status, row.cum_qty) for row in seen.orders] == [("PENDING_NEW", 0)]
     assert seen.net_qty == {}
+
+
+def test_two_waiting_limits_share_what_came_through():
+    day = World()
+    day.tick("10:00:00", "24000", **TIGHT, vol=1000)
+    day.buy("A", 65, LIMIT, price="23990")
+    day.tick("10:00:02", "24000", **TIGHT, vol=1000)
+    day.buy("B", 65, LIMIT, price="23991")
+    day.tick("10:00:04", "23989", bid=("23988", 65), ask=("23989", 65), vol=1001)
+    assert day.told == ["A NEW", "B NEW", "A TRADE 65 @ 23990.00"]
+
+
+def test_the_rest_of_a_market_order_that_the_market_left_waits_at_its_own_price():
+    day = World()
+    day.tick("10:00:00", "24000", **TIGHT)
+    day.buy("A", 195)
+    day.tick("10:00:01", "24200", bid=("24199", 650), ask=("24200", 650))
+    day.tick("10:00:02", "24110", bid=("24109", 650), ask=("24110", 650))
+    assert day.told == ["A NEW", "A TRADE 130 @ 24000.50", "A TRADE 65 @ 24120.00"]

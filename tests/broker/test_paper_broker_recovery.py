@@ -4,12 +4,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from paper_days import House, bar_days, broker, scripts, tick_days
-from paper_world import World
+from paper_world import World, clock, place, tick
 
 from kitestring.domain.errors import StoreError
 from kitestring.domain.instants import MINUTE, NEVER
 from kitestring.domain.money import price
-from kitestring.domain.orders import Product
+from kitestring.domain.orders import OrdType, Product, Side
+from kitestring.domain.ticks import TickFrame
 from kitestring.exchange.fill_models import INSTANT, MARKET
 from kitestring.exchange.ledger import MemoryLedger, What, read_entries
 
@@ -147,3 +148,35 @@ def test_the_ledger_tells_the_whole_story_of_an_order():
         (What.NEW, "A", 65, 0, 0, ""),
         (What.TRADE, "A", 65, 65, price("24000.50"), "261120000000001-1"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "after"),
+    [
+        ([("23989", 65), ("23995", 65)], ["B NEW", "B TRADE 65 @ 23995.00"]),
+        ([("23995", 65), ("23989", 65)], ["B NEW"]),  # A had what stood there
+    ],
+)
+def test_a_frame_with_two_ticks_remembers_which_of_them_our_order_met(rows, after):
+    def frames(venue):
+        for position, at, seen in ((1, "10:00:00", [("24000", 65)]), (2, "10:00:02", rows)):
+            now = clock(at)
+            ticks = tuple(
+                tick(now, last, bid=(str(float(last) - 1), lots), ask=(last, lots))
+                for last, lots in seen
+            )
+            venue.observe(position, TickFrame(now, ticks))
+            if position == 1:
+                command = place("A", Side.BUY, 65, now, OrdType.LIMIT, price="23990")
+                venue.carry_out(command, now)
+        return now
+
+    day, again = World(), World()
+    now = frames(day.broker)
+    again.broker.recover(day.ledger.records, now, 2)
+    frames(again.broker)
+    for each in (day, again):
+        each.now, each.position = now, 2
+        each.buy("B", 65)
+    assert day.told == ["A NEW", "A TRADE 65 @ 23990.00", *after]
+    assert again.told[-len(after) :] == after

@@ -19,6 +19,7 @@ from kitestring.cli.config import (
 )
 from kitestring.core.settings import RiskSettings
 from kitestring.domain.errors import ConfigError
+from kitestring.domain.money import money
 from kitestring.domain.orders import Product
 
 SEED_PAPER = """
@@ -118,8 +119,60 @@ strategies:
     }  # fmt: skip
     assert (first.product, first.lots, first.capital) == (Product.NRML, 2, None)
     assert (first.entry_from, first.entry_until) == (dt.time(9, 20), dt.time(15, 0))
+    assert (first.loss_max, first.fresh_signal) == (None, False)
+    assert (first.max_reentries, first.wait_minutes) == (None, 0)
     assert (second.minutes, second.product) == (0, Product.CNC)
     assert int(second.capital) == 2_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("written", "rupees"),
+    [
+        ("4000", 4_000),
+        ("₹4,000", 4_000),
+        ("₹50", 50),
+        ("2%", 4_000),
+        ("0.02", 4_000),
+        ("0.1 lakh", 10_000),
+    ],
+)
+def test_a_strategys_own_loss_is_rupees_or_a_part_of_its_capital(written, rupees):
+    (entry,) = config(
+        f"strategies: [{{strategy: ema_trend, capital: 2 lakh, loss_max: {written!r}}}]"
+        if written[0] == "₹"
+        else f"strategies:\n  - {{strategy: ema_trend, capital: 2 lakh, loss_max: {written}}}"
+    ).strategies
+    assert entry.loss_max == money(rupees)
+
+
+def test_without_its_own_capital_the_part_is_of_the_accounts():
+    text = SEED_PAPER + "strategies: [{strategy: ema_trend, lots: 1, loss_max: 1%}]"
+    assert config(text).strategies[0].loss_max == money(5_000)
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("loss_max: 2", "loss_max is a fraction of capital, and 2 would be 200 %"),
+        ("loss_max: 3 lakh", "loss_max is more than all of ₹2,00,000.00; it is 3 lakh"),
+        ("loss_max: much", "loss_max must be a part of capital"),
+        ("max_reentries: -1", "max_reentries must be a whole number of at least 0; it is -1"),
+        ("wait_minutes: 1.5", "wait_minutes must be a whole number of at least 0; it is 1.5"),
+        ("fresh_signal: yes", "fresh_signal must be true or false; it is yes"),
+        ("reentries: 2", "does not know reentries; did you mean max_reentries?"),
+    ],
+)
+def test_a_rule_of_re_entry_that_cannot_be_meant_is_named(line, sentence):
+    text = f"strategies:\n  - strategy: ema_trend\n    capital: 2 lakh\n    {line}\n"
+    assert f"my.yaml:4: strategies.0{'' if 'reentries: 2' in line else '.'}" in complaint(text)
+    assert sentence in complaint(text)
+
+
+def test_the_rules_of_re_entry_are_read():
+    (entry,) = config(
+        "strategies: [{strategy: ema_trend, fresh_signal: true, max_reentries: 0, wait_minutes: 15}]"
+    ).strategies
+    assert (entry.fresh_signal, entry.max_reentries, entry.wait_minutes) == (True, 0, 15)
 
 
 def test_a_time_of_day_is_never_a_number():

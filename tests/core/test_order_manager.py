@@ -205,3 +205,28 @@ def test_what_was_written_down_is_what_comes_back(told):
     restored.restore(cells)
     assert restored.table == manager.table
     assert list(restored.all_working()) == list(manager.all_working())
+
+
+def test_a_trailed_stop_is_measured_from_where_it_stands():
+    manager = OrderManager({})
+    intent = OrderIntent(
+        strategy=EMA,
+        instrument=InstrumentId("NFO:NIFTY26NOVFUT"),
+        side=Side.SELL,
+        order_qty=65,
+        ord_type=OrdType.SL,
+        product=Product.MIS,
+        purpose=Purpose.STOP,
+        reason="protective stop",
+        decision_px=price("95"),
+        decided_at=1,
+        price=price("94"),
+        stop_px=price("95"),
+    )
+    command = PlaceOrder(cl_ord_id=ClOrdId("K1"), approved=Approved(intent=intent, at=1))
+    order = manager.placing(command, 1, None)
+    manager.apply(report(ExecType.NEW))
+    manager.modifying(ModifyOrder(cl_ord_id=order.cl_ord_id, at=6, stop_px=price("98")))
+    assert order.decision_px == price("95")
+    manager.apply(report(ExecType.REPLACED, stop_px=price("98"), price=price("97")))
+    assert order.decision_px == price("98")

@@ -559,3 +559,72 @@ def test_equal_indicators_of_two_strategies_are_fed_to_both() -> None:
         ["30", "50", "60.5"],
         ["40", "60", "61"],
     ]
+
+
+# -- indicators of one's own ---------------------------------------------------------------------------
+
+SPREAD_OF_THE_DAY = '''
+class Spread:
+    """Highest close less lowest close of the day; fails on a close of 13 rupees."""
+
+    def __init__(self):
+        self.new_day()
+
+    def new_day(self):
+        self.top, self.low = 0.0, 1e9
+
+    def push(self, open, high, low, close, volume):
+        self.top, self.low = max(self.top, close), min(self.low, close)
+        return (self.top - self.low) / (0.0 if close == 13 else 1.0)
+
+
+'''
+
+
+def with_own(decide: str, indicators: str) -> StrategyDefinition:
+    imports = "from kitestring.core.indicators import own\n"
+    return strategy(decide, indicators, imports + SPREAD_OF_THE_DAY)
+
+
+def test_an_own_indicator_hears_of_each_new_day_in_history_and_today() -> None:
+    reads = "    return state, hold(f'{i.wide:g} {i.wide5:g}')"
+    run = engine(with_own(reads, '{"wide": own(Spread), "wide5": own(Spread, minutes=5)}'))
+    run.warm([bar(1, 100, day=-2), bar(1, 50, day=-1), bar(2, 60, day=-1)])
+    run.warm([bar(75, 50, minutes=5, day=-1)])
+    say(run, bar(1, 30))
+    say(run, bar(2, 34))
+    assert list(run.status()[0].holds) == ["0 0", "4 0"]
+
+
+def test_an_own_indicator_is_restarted_by_feeding_it_again() -> None:
+    reads = "    return state, hold(f'{i.wide:g}')"
+    bars = [bar(1, 30), bar(2, 34), bar(3, 41)]
+    whole, again = (engine(with_own(reads, '{"wide": own(Spread)}')) for _ in range(2))
+    for one in bars:
+        say(whole, one)
+    again.warm(bars[:2])
+    say(again, bars[2])
+    assert list(whole.status()[0].holds)[-1] == "11"
+    assert list(again.status()[0].holds) == ["11"]
+
+
+def test_an_own_indicator_that_fails_switches_off_those_that_read_it_and_nobody_else() -> None:
+    reader = with_own("    return state, hold(f'{i.wide:g}')", '{"wide": own(Spread)}')
+    other = strategy("    return state, hold('well')", "{}")
+    run = engine(reader, settings(), settings("two", "other"), other=other)
+    say(run, bar(1, 30))
+    say(run, bar(2, 30))
+    said = say(run, bar(3, 13))
+    assert [(type(word), word.strategy, word.error) for word in said] == [  # type: ignore[union-attr]
+        (StrategyOff, "one", "ZeroDivisionError: float division by zero (line 30 of idea.py)")
+    ]
+    say(run, bar(4, 30))
+    assert [status.bars_decided for status in run.status()] == [1, 3]
+
+
+def test_yesterday_is_not_waited_for() -> None:
+    reads = "    return state, hold(f'{i.top:g}')"
+    run = engine(strategy(reads, '{"top": previous_day("high")}'))
+    say(run, bar(1, 30))
+    say(run, bar(2, 34))
+    assert list(run.status()[0].holds) == ["nan"]

@@ -29,7 +29,7 @@ SELF_STARTING = {
     "benchmarks/*.py": "started from the command line",
 }
 WAITED_FOR = {
-    "kitestring.engine.replay": "the audit of a run, which a command will call",
+    "kitestring.engine.replay": "kitestring replay, which will ask it",
     "kitestring.market.order_rule_rows": "the rows by which both judges of an order will judge",
 }
 """Alive as soon as something imports it; then its line here must go."""

@@ -52,7 +52,10 @@ SESSION = Session(
     square_off_at=OPEN + 360 * MINUTE,
     phases=(),
 )
-NAMES = ("ema_cross", "ema_trend", "opening_range_breakout")
+NAMES = (
+    *("donchian_breakout", "ema_cross", "ema_trend", "opening_range_breakout"),
+    *("rsi_reversion", "supertrend", "vwap_reversion"),
+)
 
 
 @functools.cache
@@ -143,9 +146,10 @@ def swept(name: str, bars: list[Bar]) -> list[Said]:
         for field in ("open", "high", "low", "close")
     }
     columns["volume"] = np.array([bar.volume for bar in bars], dtype=np.float64)
+    days = np.array([(bar.open_at - OPEN) // DAY for bar in bars])
     arrays: dict[str, np.ndarray] = {}
     for label, spec in specs.items():
-        arrays |= dict(zip(value_names(label, spec), batch(spec, columns), strict=True))
+        arrays |= dict(zip(value_names(label, spec), batch(spec, columns, days), strict=True))
     known = ~np.any([np.isnan(array) for array in arrays.values()], axis=0)
     ready = int(np.argmax(known))
     i = inputs_class(specs)()
@@ -180,7 +184,7 @@ def levels(decision: Decision) -> tuple[int | None, int | None, int | None]:
     return stop, target, trail
 
 
-def test_three_strategies_are_shipped_and_explain_themselves() -> None:
+def test_the_shipped_strategies_are_these_and_explain_themselves() -> None:
     assert tuple(shipped()) == NAMES
     for name in NAMES:
         idea = definition(name).idea
@@ -374,3 +378,76 @@ def test_averages_the_wrong_way_round_are_refused() -> None:
         msgspec.ValidationError, match=r"fast \(21\) must be shorter than slow \(9\)"
     ):
         msgspec.convert({"fast": 21, "slow": 9}, definition("ema_cross").params_type)
+
+
+def test_a_stretch_below_the_vwap_is_bought_on_the_first_bar_back() -> None:
+    house = House("vwap_reversion", 1)
+    house.engine.warm(yesterday())
+    bars = day_of([100.0] * 30 + [98.0, 94.0, 90.0, 91.0, 92.0])
+    # A bar that opens where it closes is no bar back: the one of minute 34 rises by a rupee.
+    bars[33] = msgspec.structs.replace(bars[33], open=Price(900_000))
+    house.run(bars)
+    ((at, action, reason, stop, target, trail),) = house.said
+    assert ((at - OPEN - DAY) // MINUTE, action) == (34, "BUY")
+    assert reason == "stretched below the VWAP, bar back"
+    # Typical prices are the closes, all of one volume: (3000 + 98 + 94 + 90 + 91) / 34.
+    assert target == round((3000 + 98 + 94 + 90 + 91) / 34 * 10_000)
+    assert stop is not None
+    assert 860_000 < stop < 910_000
+    assert trail is None
+
+
+def test_a_trade_back_to_the_vwap_ends_there_and_is_not_repeated() -> None:
+    closes = [100.0] * 30 + [98.0, 94.0, 90.0, 91.0, 95.0, 101.0, 90.0]
+    bars = day_of(closes)
+    bars[33] = msgspec.structs.replace(bars[33], open=Price(900_000))
+    house = House("vwap_reversion", 1)
+    house.engine.warm(yesterday())
+    house.run(bars)
+    assert [(action, reason) for _, action, reason, *_ in house.said] == [
+        ("BUY", "stretched below the VWAP, bar back"),
+        ("EXIT", "back at the VWAP"),
+    ]
+
+
+def test_where_nothing_is_traded_there_is_no_vwap_to_go_back_to() -> None:
+    house = House("vwap_reversion", 1)
+    house.engine.warm([msgspec.structs.replace(bar, volume=0) for bar in yesterday()])
+    house.run([msgspec.structs.replace(bar, volume=0) for bar in day_of([100.0] * 5)])
+    assert house.engine.status()[0].holds == {"no volume yet, so no VWAP": 5}
+
+
+def test_the_supertrend_is_turned_with_its_line_as_the_stop() -> None:
+    said = said_on("supertrend", [100.0, 96.0, 92.0, 96.0, 102.0])
+    assert said == [
+        (3, "SELL", "close fell through the Supertrend line"),
+        (5, "BUY", "close rose through the Supertrend line"),
+    ]
+    house = House("supertrend", 1)
+    house.engine.warm(yesterday())
+    house.run(day_of([100.0, 96.0, 92.0]))
+    ((_, action, _, stop, _, trail),) = house.said
+    # Wilder by hand: 2 (yesterday), (9 * 2 + 5) / 10 = 2.3, then (9 * 2.3 + 5) / 10 = 2.57; the
+    # line stands three of them, 7.71, over the middle of 92.
+    assert (action, stop, trail) == ("SELL", 997_100, 77_100)
+
+
+def test_an_exhausted_fall_is_bought_when_the_rsi_comes_back() -> None:
+    falling = [100.0 - step for step in range(1, 15)]
+    said = said_on("rsi_reversion", [*falling, 90.0, 94.0, 98.0, 104.0])
+    # Wilder by hand: 32.3 at minute 15, 49.7 at 16 and 60.6 at 17.
+    assert said == [
+        (15, "BUY", "RSI rose back over its low level"),
+        (17, "EXIT", "RSI back at its middle"),
+    ]
+
+
+def test_a_close_above_twenty_bars_is_bought_and_left_below_ten() -> None:
+    closes = [100.0] * 3 + [102.0, 103.0, 104.0] + [103.0] * 9 + [101.0]
+    said = said_on("donchian_breakout", closes)
+    # Bars reach a rupee beyond their closes: yesterday's channel ends at 101, and that of the ten
+    # bars before the last one at 102.
+    assert said == [
+        (4, "BUY", "close above the channel"),
+        (16, "EXIT", "close below the exit channel"),
+    ]

@@ -1,0 +1,58 @@
+"""``kitestring report``: finds the run that was meant, and has its page written."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import click
+
+from kitestring.domain.errors import ConfigError, StoreError
+from kitestring.store.paths import RunPaths, list_runs
+
+
+def choose(artifacts: Path, name: str | None, day: dt.date | None) -> RunPaths:
+    """The run of that name (or the only one that begins so), or the latest one, of a day or at all.
+
+    Raises ``ConfigError`` naming what there is.
+    """
+    runs = [run for run in list_runs(artifacts) if run.journal.exists()]
+    if not runs:
+        raise ConfigError(
+            f"There is no run in {artifacts}.", do="trade a day first: python -m kitestring day"
+        )
+    if name is not None:
+        wanted = Path(name).name
+        found = [run for run in runs if run.folder.name == wanted]
+        found = found or [run for run in runs if run.folder.name.startswith(wanted)]
+        if len(found) != 1:
+            names = ", ".join(run.folder.name for run in (found or runs)[-8:])
+            what = "is no run here" if not found else "begins several runs"
+            raise ConfigError(f"{name} {what}.", do=f"name one of: {names}")
+        return found[0]
+    of_day = [run for run in runs if day is None or run.date == day]
+    if not of_day:
+        days = ", ".join(sorted({str(run.date) for run in runs})[-8:])
+        raise ConfigError(f"There is no run of {day} in {artifacts}.", do=f"there are: {days}")
+    return max(of_day, key=lambda run: run.journal.stat().st_mtime_ns)
+
+
+def find(artifacts: Path, name: str) -> RunPaths:
+    """The run whose folder has this name."""
+    return next(run for run in list_runs(artifacts) if run.folder.name == name)
+
+
+def make_report(run: RunPaths) -> Path:
+    """Write a run's report and return where it is shown. Raises a ``StoreError``."""
+    # Loaded after the day is over: the running day has no use for it.
+    from kitestring.report.day_report import write_day_report  # noqa: PLC0415
+
+    return write_day_report(run)
+
+
+def write_report(run: RunPaths) -> None:
+    """Write the report of a day that has just ended; a failure is said and costs nothing else."""
+    try:
+        make_report(run)
+    except StoreError as failed:
+        click.echo(f"The report was not written. {failed}", err=True)

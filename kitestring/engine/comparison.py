@@ -1,0 +1,239 @@
+"""Two runs side by side, decision by decision, down to where the rupees of difference come from.
+
+The law: a decision is the same where strategy, bar and action are the same; a trade is the same
+where the decision that opened it is. Every rupee of difference lands in exactly one place, and the
+places add up to the whole: entry prices, exit prices, quantity, charges, trades that only one run
+has, and what is in no closed trade.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+import msgspec
+
+from kitestring.domain.events import Fact
+from kitestring.domain.ids import ClOrdId
+from kitestring.domain.instants import Instant
+from kitestring.domain.money import Money, charge_as_money
+from kitestring.domain.orders import Purpose
+from kitestring.domain.positions import Fill, RoundTrip
+from kitestring.domain.signals import Signal
+from kitestring.domain.verdicts import Approved, Blocked, PlaceOrder, Reduced
+from kitestring.engine.run_card import RunFigures, figures_of
+from kitestring.store.order_rows import OrderRow, OrderRows
+from kitestring.store.run_reader import Recorded
+
+
+class Decided(NamedTuple):
+    """What makes two decisions the same one."""
+
+    bar_close_at: Instant
+    strategy: str
+    action: str
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a decision in one run."""
+
+    signal: Signal
+    verdict: str
+    """``allowed``, ``reduced to 65 (MARGIN)``, ``TOO_SMALL``; empty for an EXIT."""
+    qty: int
+    """Filled by its entry orders."""
+    value: Money
+    """Their traded value, without the multiplier."""
+
+
+class Contrast(StrEnum):
+    """How a decision differs between two runs."""
+
+    ONLY_FIRST = "only in the first"
+    ONLY_SECOND = "only in the second"
+    VERDICT = "another verdict"
+    QUANTITY = "another quantity"
+    PRICE = "another price"
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """One decision on which two runs part."""
+
+    decided: Decided
+    how: Contrast
+    first: Outcome | None
+    second: Outcome | None
+    rupees: Money | None = None
+    """Of another price: what the second run gained by it at entry (negative: lost)."""
+
+
+class Source(msgspec.Struct, frozen=True):
+    """One place that rupees of difference come from; positive: the second run has more."""
+
+    what: str
+    rupees: Money
+    trades: int
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """Two runs, compared."""
+
+    first: RunFigures
+    second: RunFigures
+    same: int
+    """Decisions that both runs took with the same outcome."""
+    differences: tuple[Difference, ...]
+    sources: tuple[Source, ...]
+
+
+def compare(first: Recorded, second: Recorded) -> Comparison:
+    """Set two runs side by side."""
+    ours, theirs = tuple(first.facts()), tuple(second.facts())
+    left, right = _outcomes(ours), _outcomes(theirs)
+    same = 0
+    found: list[Difference] = []
+    for decided in sorted(left.keys() | right.keys()):
+        difference = _difference(decided, left.get(decided), right.get(decided))
+        if difference is None:
+            same += 1
+        else:
+            found.append(difference)
+    one, other = figures_of(first), figures_of(second)
+    return Comparison(
+        first=one,
+        second=other,
+        same=same,
+        differences=tuple(found),
+        sources=tuple(_sources(ours, theirs, other.net - one.net)),
+    )
+
+
+def _outcomes(facts: Sequence[Fact]) -> dict[Decided, Outcome]:
+    rows = OrderRows()
+    rows.record(facts)
+    entries: dict[str, list[OrderRow]] = {}
+    for row in rows.rows.values():
+        if row.intent.purpose is Purpose.ENTRY and row.intent.signal_id is not None:
+            entries.setdefault(row.intent.signal_id, []).append(row)
+    verdicts: dict[str, str] = {}
+    for fact in facts:
+        match fact:
+            case Approved() if fact.intent.purpose is Purpose.ENTRY:
+                verdicts[fact.intent.signal_id or ""] = "allowed"
+            case Reduced():
+                intent = fact.approved.intent
+                verdicts[intent.signal_id or ""] = f"reduced to {intent.order_qty} ({fact.code})"
+            case Blocked():
+                verdicts[fact.signal_id or ""] = fact.code
+            case _:
+                pass
+    return {
+        Decided(fact.bar_close_at, fact.strategy, fact.action.value): Outcome(
+            signal=fact,
+            verdict=verdicts.get(fact.signal_id, ""),
+            qty=sum(row.cum_qty for row in entries.get(fact.signal_id, ())),
+            value=_sum(row.traded_value for row in entries.get(fact.signal_id, ())),
+        )
+        for fact in facts
+        if isinstance(fact, Signal)
+    }
+
+
+def _difference(
+    decided: Decided, first: Outcome | None, second: Outcome | None
+) -> Difference | None:
+    how: Contrast | None = None
+    rupees: Money | None = None
+    if first is None or second is None:
+        how = Contrast.ONLY_SECOND if first is None else Contrast.ONLY_FIRST
+    elif first.verdict != second.verdict:
+        how = Contrast.VERDICT
+    elif first.qty != second.qty:
+        how = Contrast.QUANTITY
+    elif first.value != second.value:
+        how = Contrast.PRICE
+        paid = second.value - first.value
+        rupees = -paid if decided.action == "BUY" else paid
+    if how is None:
+        return None
+    return Difference(decided=decided, how=how, first=first, second=second, rupees=rupees)
+
+
+class _Trade(NamedTuple):
+    trip: RoundTrip
+    net: Money
+
+
+def _sources(ours: Sequence[Fact], theirs: Sequence[Fact], whole: Money) -> list[Source]:
+    """Every rupee of ``whole`` in one place."""
+    left, right = _trades(ours), _trades(theirs)
+    entry = exits = other_exit = quantity = charges = Money(0)
+    counts = dict.fromkeys(("entry", "exit", "other exit", "quantity", "charges"), 0)
+    for key in left.keys() & right.keys():
+        one, two = left[key].trip, right[key].trip
+        gross = two.gross - one.gross
+        paid = (right[key].net - two.gross) - (left[key].net - one.gross)
+        charges = charges + paid
+        counts["charges"] += bool(paid)
+        if (one.qty, one.side) != (two.qty, two.side):
+            quantity = quantity + gross
+            counts["quantity"] += 1
+            continue
+        # Averages are rounded for show; what that rounds off falls to the exit.
+        at_entry = (one.entry_px - two.entry_px) * (one.qty * one.side.sign)
+        entry = entry + at_entry
+        counts["entry"] += bool(at_entry)
+        at_exit = gross - at_entry
+        if one.exit_reason is two.exit_reason:
+            exits = exits + at_exit
+            counts["exit"] += bool(at_exit)
+        else:
+            other_exit = other_exit + at_exit
+            counts["other exit"] += 1
+    only_left = [left[key].net for key in left.keys() - right.keys()]
+    only_right = [right[key].net for key in right.keys() - left.keys()]
+    gone, come = -_sum(only_left), _sum(only_right)
+    rest = whole - (entry + exits + other_exit + quantity + charges + gone + come)
+    found = [
+        Source("entry prices of the same trades", entry, counts["entry"]),
+        Source("exit prices, left for the same reason", exits, counts["exit"]),
+        Source("exits, left for another reason", other_exit, counts["other exit"]),
+        Source("another quantity", quantity, counts["quantity"]),
+        Source("charges of the same trades", charges, counts["charges"]),
+        Source("trades only the first has", gone, len(only_left)),
+        Source("trades only the second has", come, len(only_right)),
+        # Charges are rounded per trade for show; the sum of it is far below a paisa a trade.
+        Source("open positions and rounding", rest, 0),
+    ]
+    return [source for source in found if source.rupees or source.trades]
+
+
+def _trades(facts: Sequence[Fact]) -> dict[tuple[str, str, int], _Trade]:
+    """Round trips by the decision that opened them; a second trip of one decision is its second."""
+    signal_of = {
+        fact.cl_ord_id: fact.intent.signal_id
+        for fact in facts
+        if isinstance(fact, PlaceOrder) and fact.intent.purpose is Purpose.ENTRY
+    }
+    opening: dict[tuple[str, Instant, str], str] = {}
+    for fact in facts:
+        if isinstance(fact, Fill):
+            signal_id = signal_of.get(ClOrdId(fact.cl_ord_id))
+            if signal_id is not None:
+                opening.setdefault((fact.strategy, fact.at, fact.side.value), signal_id)
+    found: dict[tuple[str, str, int], _Trade] = {}
+    for fact in facts:
+        if isinstance(fact, RoundTrip):
+            by = opening.get((fact.strategy, fact.entry_at, fact.side.value), fact.trade_id)
+            number = sum(key[:2] == (fact.strategy, by) for key in found)
+            net = fact.gross - charge_as_money(fact.charges.total)
+            found[fact.strategy, by, number] = _Trade(fact, net)
+    return found
+
+
+def _sum(amounts: Iterable[Money]) -> Money:
+    total = Money(0)
+    for amount in amounts:
+        total = total + amount
+    return total
