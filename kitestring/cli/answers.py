@@ -148,18 +148,21 @@ def days(*, artifacts: Path, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("first")
-@click.argument("second")
+@click.argument("first", required=False)
+@click.argument("second", required=False)
 @_artifacts
 @_as_json
-def compare(first: str, second: str, *, artifacts: Path, as_json: bool) -> None:
+def compare(first: str | None, second: str | None, *, artifacts: Path, as_json: bool) -> None:
     """Set two runs side by side: figures, decision by decision, and where the rupees come from.
 
     FIRST and SECOND are names of runs (kitestring days lists them), or parts that only one has.
+    Left out, they are the two latest runs, the older one first.
     """
     from kitestring.cli.run_lines import compare_answer, compare_lines  # noqa: PLC0415 - --help must be fast
     from kitestring.engine.comparison import compare as compared  # noqa: PLC0415 - as above
 
+    if first is None:
+        first = _one_before_the_latest(artifacts)
     found = compared(_recorded(artifacts, first, None), _recorded(artifacts, second, None))
     if as_json:
         _say_json(compare_answer(found))
@@ -307,6 +310,20 @@ def _recorded(artifacts: Path, run: str | None, day: str | None) -> Recorded:
     return read_run(_chosen(artifacts, run, day))
 
 
+def _one_before_the_latest(artifacts: Path) -> str:
+    from kitestring.store.paths import list_runs  # noqa: PLC0415 - --help must be fast
+    from kitestring.store.run_reader import chosen_run, newest  # noqa: PLC0415 - as above
+
+    latest = chosen_run(artifacts)
+    others = newest([one for one in list_runs(artifacts) if one != latest])
+    if not others:
+        raise ConfigError(
+            f"There is only one run in {artifacts}, and nothing to compare it with.",
+            do="trade another: python -m scripts.run_day --seed 2, or with other settings",
+        )
+    return others[0].folder.name
+
+
 def _instant(recorded: Recorded, time_of_day: int) -> Instant:
     import datetime as dt  # noqa: PLC0415 - needed here only
 
@@ -324,4 +341,4 @@ def _say(lines: list[str]) -> None:
 def _say_json(answer: object) -> None:
     import msgspec  # noqa: PLC0415 - --help must be fast
 
-    click.echo(msgspec.json.Encoder(decimal_format="number").encode(answer))
+    click.echo(msgspec.json.Encoder(decimal_format="number").encode(answer).decode())

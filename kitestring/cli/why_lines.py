@@ -15,7 +15,6 @@ from kitestring.engine.second_hearing import Hearing, Said
 from kitestring.engine.why import Idea, Why, said_at
 from kitestring.store.run_reader import Recorded
 
-_REFUSALS_SHOWN = 12
 _NEVER_SHOWN = frozenset(
     {"open", "high", "low", "close", "volume", "date", "minute", "position", "session_minutes"}
     | {"bars_today", "incomplete"}
@@ -204,15 +203,18 @@ def _values(said: Said) -> str:
 
 
 def _refusals(day: Why) -> list[str]:
+    """Each refusal with its time; the same one again only with its time."""
     lines: list[str] = []
-    for place, refusal in enumerate(day.refusals[:_REFUSALS_SHOWN]):
+    alike: dict[tuple[str, str, str], list[str]] = {}
+    for refusal in day.refusals:
         what = f"{refusal.side} {symbol_of(refusal.instrument)}"
-        told = f"{ist_clock(refusal.at)} {what} {refusal.code}: {refusal.sentence}"
+        times = alike.setdefault((what, refusal.code, refusal.sentence), [])
+        times.append(ist_clock(refusal.at))
+    for place, ((what, code, sentence), times) in enumerate(alike.items()):
+        told = f"{times[0]} {what} {code}: {sentence}"
         lines += labelled("refused" if place == 0 else "", told)
-    if len(day.refusals) > _REFUSALS_SHOWN:
-        codes = Counter(refusal.code for refusal in day.refusals[_REFUSALS_SHOWN:])
-        more = ", ".join(f"{count} × {code}" for code, count in codes.most_common())
-        lines += labelled("", f"and {more}")
+        if len(times) > 1:
+            lines += labelled("", f"and again at {', '.join(times[1:])}", indent=23)
     for place, row in enumerate(day.rejected):
         told = f"{ist_clock(row.updated_at)} {row.cl_ord_id}: {row.reason}"
         lines += labelled("rejected" if place == 0 else "", told)

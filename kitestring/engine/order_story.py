@@ -209,14 +209,14 @@ def _position(
     strategy, at = row.intent.strategy, row.placed_at
     trips = [fact for fact in facts if isinstance(fact, RoundTrip) and fact.strategy == strategy]
     ends = [fact.at for fact in facts if isinstance(fact, Fill) and fact.cl_ord_id == row.cl_ord_id]
-    moments = ends or [at]
+    entry = row.intent.purpose is Purpose.ENTRY
     trades = [
         trip
         for trip in trips
-        if any(trip.entry_at <= moment <= trip.exit_at for moment in moments)
-        and (ends or trip.entry_at <= at < trip.exit_at)
+        if any(trip.entry_at <= moment <= trip.exit_at for moment in ends)
+        or (not ends and not entry and trip.entry_at <= at < trip.exit_at)
     ]
-    if row.intent.purpose is Purpose.ENTRY:
+    if entry:
         return trades, []
     net = 0
     entries: dict[str, OrderRow] = {}

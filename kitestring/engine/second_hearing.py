@@ -47,7 +47,7 @@ class Place(msgspec.Struct, frozen=True):
     lines: tuple[int, ...]
     """Line of the ``return`` in ``decide``, then in what it called, if that gave the answer."""
     condition: str = ""
-    """The condition that led to it, as written; empty where none stands around it."""
+    """The conditions that led to it, as written; empty where none stands around it."""
     values: dict[str, Number] = {}
     """What the condition names, and what it was on this bar."""
 
@@ -240,15 +240,13 @@ def _place(path: str, answers: list[_Return]) -> Place | None:
     if len(answers) > 1 and answers[-2].called_from == last.line:
         inner = answers[-2]
         lines.append(inner.line)
-    test = _conditions(path).get(inner.line)
-    if test is None:
-        return Place(tuple(lines))
+    tests = _conditions(path).get(inner.line, ())
     values: dict[str, Number] = {}
-    for node in ast.walk(test[1]):
+    for node in (node for _, test in tests for node in ast.walk(test)):
         value = _value(node, inner.names)
         if value is not None and len(values) < _SHOWN_MAX:
             values[ast.unparse(node).removeprefix("i.")] = value
-    return Place(tuple(lines), test[0], values)
+    return Place(tuple(lines), " and ".join(shown for shown, _ in tests), values)
 
 
 def _value(node: ast.AST, names: dict[str, object]) -> Number | None:
@@ -264,22 +262,26 @@ def _value(node: ast.AST, names: dict[str, object]) -> Number | None:
     return found if isinstance(found, int | float | str | bool) else None
 
 
+_Tests = tuple[tuple[str, ast.expr], ...]
+
+
 @lru_cache(maxsize=16)
-def _conditions(path: str) -> MappingProxyType[int, tuple[str, ast.expr]]:
-    """For each line, the condition of the innermost ``if`` that leads to it, as written."""
+def _conditions(path: str) -> MappingProxyType[int, _Tests]:
+    """For each line, the conditions of the ``if`` and ``elif`` that lead to it, outermost first."""
+    found: dict[int, _Tests] = {}
     try:
         tree = ast.parse(Path(path).read_text(encoding="utf-8"))
     except (OSError, SyntaxError, UnicodeDecodeError):
-        return MappingProxyType({})
-    found: dict[int, tuple[str, ast.expr]] = {}
-    for node in ast.walk(tree):  # breadth first: what lies deeper comes later and stays
+        return MappingProxyType(found)
+    for node in ast.walk(tree):  # breadth first: what lies deeper comes later
         if isinstance(node, ast.If):
-            for lines, shown in (
-                (_lines(node.body), ast.unparse(node.test)),
-                (_lines(node.orelse), f"not ({ast.unparse(node.test)})"),
-            ):
-                for line in lines:
-                    found[line] = (shown, node.test)
+            shown = ast.unparse(node.test)
+            for line in _lines(node.body):
+                found[line] = (*found.get(line, ()), (shown, node.test))
+            # An `elif` says enough by its own condition.
+            if not (len(node.orelse) == 1 and isinstance(node.orelse[0], ast.If)):
+                for line in _lines(node.orelse):
+                    found[line] = (*found.get(line, ()), (f"not ({shown})", node.test))
     return MappingProxyType(found)
 
 

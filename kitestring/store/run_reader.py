@@ -132,7 +132,12 @@ def chosen_run(artifacts: Path, *, run: str | None = None, day: str | None = Non
             f"There is no run {what} in {artifacts}.",
             do=f"python -m kitestring days --artifacts {artifacts} lists them",
         )
-    return max(fitting, key=lambda one: (_touched(one), one.folder.name))
+    return newest(fitting)[0]
+
+
+def newest(runs: list[RunPaths]) -> list[RunPaths]:
+    """Runs by when their journal was written last, the latest first."""
+    return sorted(runs, key=lambda one: (_touched(one), one.folder.name), reverse=True)
 
 
 def _touched(run: RunPaths) -> int:
