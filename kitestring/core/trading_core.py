@@ -94,6 +94,8 @@ ENTRY_PATIENCE: Final = 30 * SECOND
 MARGIN_ROOM_BP: Final = 200
 """A MARKET order is counted at its protection price, up to 2 % away for the cheapest shares."""
 
+_EITHER_SIDE: Final = 2
+"""A ``book_sign`` that agrees with neither BUY nor SELL."""
 _RESTING: Final = (OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED)
 _UNCHANGED: Final = (ExecType.CANCEL_REJECTED, ExecType.REPLACE_REJECTED)
 _NOTHING: Final[tuple[Command, ...]] = ()
@@ -944,7 +946,10 @@ class TradingCore:
                 if name == settings.name:
                     own_working = high != owned or low != owned
                 elif book.product is settings.product and worst:
-                    book_sign = 1 if worst > 0 else -1
+                    sign = 1 if worst > 0 else -1
+                    # While another book turns round, either side may end up against it.
+                    against = (high > 0 > low) or book_sign not in (0, sign)
+                    book_sign = _EITHER_SIDE if against else sign
         portfolio = self.portfolio
         day_pnl = portfolio.realised + Money(unrealised) - portfolio.charges_money
         closed_code, why = ("", "") if settings is None else self._entries_closed(settings, at)
