@@ -181,7 +181,7 @@ def test_two_files_share_their_minutes(tmp_path):
         ["NSE:ACME"], ["NSE:ACME", "NSE:BETA"],
     ]  # fmt: skip
     with pytest.raises(FeedError, match="are both of NSE:ACME"):
-        BarLibrary([one, written(tmp_path, "symbol," + HEAD + "ACME," + GOOD.split()[0] + "\n", "x.csv")])
+        BarLibrary([one, written(tmp_path, "symbol," + HEAD + "ACME," + GOOD.split(maxsplit=1)[0] + "\n", "x.csv")])
 
 
 def test_the_days_before_are_history_and_give_the_previous_close(tmp_path):
