@@ -45,6 +45,8 @@ def tape_check(path: Path) -> None:
 @house.command("report")
 @click.argument("run", required=False)
 @click.option("--day", type=Day(), help="The latest run of this day.")
+@click.option("--from", "first", type=Day(), help="One page for many days, from this one on.")
+@click.option("--to", "last", type=Day(), help="The last of the many days.")
 @click.option(
     "--artifacts",
     type=click.Path(path_type=Path, file_okay=False),
@@ -52,19 +54,56 @@ def tape_check(path: Path) -> None:
     help="Where the runs are; artifacts/ if left out.",
 )
 @click.option("--open", "show", is_flag=True, help="Show it in the browser.")
-def report(run: str | None, *, day: dt.date | None, artifacts: Path, show: bool) -> None:
+def report(
+    run: str | None,
+    *,
+    day: dt.date | None,
+    first: dt.date | None,
+    last: dt.date | None,
+    artifacts: Path,
+    show: bool,
+) -> None:
     """Write a day's report again, from the record of its run, and say where it is.
 
-    RUN is the name of a run's folder or the beginning of it; the latest run if left out.
+    RUN is the name of a run's folder or the beginning of it; the latest run if left out. With
+    --from or --to: one page for the latest finished run of each of those days.
     """
-    from kitestring.cli.day_report import choose, make_report  # noqa: PLC0415 - --help must be fast
+    from kitestring.cli import day_report  # noqa: PLC0415 - --help must be fast
 
-    if run is not None and day is not None:
-        raise click.UsageError("Name a run or a day, not both.")
-    path = make_report(choose(artifacts, run, day))
+    many = first is not None or last is not None
+    if (run is not None) + (day is not None) + many > 1:
+        raise click.UsageError("Name a run, a day, or --from and --to: one of the three.")
+    if many:
+        path = day_report.make_group_report(artifacts, first, last)
+    else:
+        path = day_report.make_report(day_report.choose(artifacts, run, day))
     click.echo(path)
     if show:
         click.launch(str(path.resolve()))
+
+
+@house.group()
+def bars() -> None:
+    """Files of 1-minute bars."""
+
+
+@bars.command("check")
+@click.argument("files", type=click.Path(path_type=Path), nargs=-1, required=True)
+def bars_check(files: tuple[Path, ...]) -> None:
+    """Say what files of bars hold, and what is wrong with them by line. Changes nothing.
+
+    Exits with 3 if one of them cannot be traded as it is.
+    """
+    from kitestring.store.bar_check import check_bars  # noqa: PLC0415 - --help must be fast
+
+    playable = True
+    for path in files:
+        report = check_bars(path)
+        playable = playable and report.playable
+        for line in report.lines():
+            click.echo(line)
+    if not playable:
+        sys.exit(3)
 
 
 house.add_command(run_day, "run-day")

@@ -41,12 +41,12 @@ def start_lines(day: DayStarted) -> list[str]:
         f"{day.date:%A %d %B %Y} · {day.mode} · {day.feed} · {pace}",
         f"capital {show_rupees(day.capital)} · {len(day.strategies)} strategies · "
         + day.charges_name,
-        *_wrapped("fills", day.fill_model, 6),
+        *wrapped("fills", day.fill_model, 6),
     ]
     if day.resumed_at is not None:
         lines.append(f"Going on at {ist_clock(day.resumed_at)}, where this run was interrupted.")
     for text in (*day.stand_ins, *day.notes):
-        lines += _wrapped("note", text, 6)
+        lines += wrapped("note", text, 6)
     return lines
 
 
@@ -134,7 +134,7 @@ def end_lines(result: DayResult) -> list[str]:
         ("orders", f"{result.orders}, {result.fills} fills"),
         ("round trips", _trades(result)),
         ("gross", show_rupees(result.gross, signed=True)),
-        ("charges", _charge_line(result.charges)),
+        ("charges", charge_line(result.charges)),
         ("net", show_rupees(result.net, signed=True)),
         ("slippage", f"{show_rupees(result.slippage)} against the decision prices"),
         ("equity", f"{show_rupees(result.opening_equity)} → {show_rupees(result.closing_equity)}"),
@@ -165,12 +165,12 @@ def end_lines(result: DayResult) -> list[str]:
         _RULE,
         _headline(result),
         _RULE,
-        *(line for label, text in rows for line in _wrapped(label, text, 16)),
+        *(line for label, text in rows for line in wrapped(label, text, 16)),
         *_after_words(result),
     ]
 
 
-def _wrapped(label: str, text: str, indent: int) -> list[str]:
+def wrapped(label: str, text: str, indent: int) -> list[str]:
     """A label and its text, broken into lines of a terminal's width."""
     return textwrap.wrap(
         text,
@@ -207,7 +207,8 @@ def _trades(result: DayResult) -> str:
     return f"{result.trades}: {result.wins} won, {result.losses} lost{even}"
 
 
-def _charge_line(charges: Charges) -> str:
+def charge_line(charges: Charges) -> str:
+    """The total and its parts."""
     items = (
         ("brokerage", charges.brokerage),
         ("STT", charges.stt),

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from kitestring.domain.errors import ConfigError, StoreError
-from kitestring.store.paths import RunPaths, list_runs
+from kitestring.store.paths import RunPaths, RunState, list_runs
 
 
 def choose(artifacts: Path, name: str | None, day: dt.date | None) -> RunPaths:
@@ -34,7 +34,7 @@ def choose(artifacts: Path, name: str | None, day: dt.date | None) -> RunPaths:
     if not of_day:
         days = ", ".join(sorted({str(run.date) for run in runs})[-8:])
         raise ConfigError(f"There is no run of {day} in {artifacts}.", do=f"there are: {days}")
-    return max(of_day, key=lambda run: run.journal.stat().st_mtime_ns)
+    return max(of_day, key=_written)
 
 
 def find(artifacts: Path, name: str) -> RunPaths:
@@ -48,6 +48,35 @@ def make_report(run: RunPaths) -> Path:
     from kitestring.report.day_report import write_day_report  # noqa: PLC0415
 
     return write_day_report(run)
+
+
+def make_group_report(artifacts: Path, first: dt.date | None, last: dt.date | None) -> Path:
+    """One page for the latest finished run of every day between two dates, both included.
+
+    Raises ``ConfigError`` where there is none, and a ``StoreError`` where one cannot be read.
+    """
+    from kitestring.report.group_report import write_group_report  # noqa: PLC0415 - as for one day
+
+    latest: dict[dt.date, RunPaths] = {}
+    for run in list_runs(artifacts):
+        if (first and run.date < first) or (last and run.date > last):
+            continue
+        if run.state() is RunState.SEALED:
+            known = latest.get(run.date)
+            if known is None or _written(known) < _written(run):
+                latest[run.date] = run
+    if not latest:
+        raise ConfigError(
+            f"There is no finished run between these dates in {artifacts}.",
+            do="trade a day first: python -m kitestring day",
+        )
+    days = sorted(latest)
+    target = artifacts / "journal" / f"{days[0]}_to_{days[-1]}" / "report.html"
+    return write_group_report([latest[day] for day in days], target)
+
+
+def _written(run: RunPaths) -> int:
+    return run.journal.stat().st_mtime_ns
 
 
 def write_report(run: RunPaths) -> None:

@@ -16,7 +16,7 @@ class DayRequest(msgspec.Struct, frozen=True, kw_only=True):
     file: ConfigFile
     engines: Engines
     feed: str
-    """``synthetic`` or ``tape``."""
+    """``synthetic``, ``tape`` or ``bars``."""
     tape: Path | None = None
     date: dt.date | None = None
     speed: float | None = None
@@ -25,3 +25,15 @@ class DayRequest(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 1
     fresh: bool = False
     charges_as_of: dt.date | None = None
+    bars: tuple[Path, ...] = ()
+    """Files of 1-minute bars, one an instrument."""
+    first: dt.date | None = None
+    last: dt.date | None = None
+    """Which days of the bars; ``None`` is from their first, to their last."""
+    days: int = 1
+    """How many trading days of the synthetic market, one after the other."""
+
+    @property
+    def many(self) -> bool:
+        """Whether it is a chain of days, with one report for all of them."""
+        return bool(self.bars) or self.days > 1

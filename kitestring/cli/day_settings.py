@@ -9,7 +9,8 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import get_args
 
 import msgspec
@@ -18,7 +19,7 @@ from kitestring.cli.config import ConfigFile, Engines, SegmentWord, StrategyConf
 from kitestring.core.settings import DaySettings, StrategySettings
 from kitestring.core.strategy import StrategyDefinition
 from kitestring.domain.errors import ConfigError
-from kitestring.domain.ids import StrategyId
+from kitestring.domain.ids import InstrumentId, StrategyId
 from kitestring.domain.instants import Instant, instant, ist_clock
 from kitestring.domain.instruments import Instrument, InstrumentKind, Segment
 from kitestring.domain.orders import Product
@@ -65,12 +66,15 @@ def day_settings(
     read_strategy: ReadStrategy,
     resolver: Resolver | None = None,
     bar_grace_ms: int = 0,
+    carried: Mapping[StrategyId, InstrumentId] = MappingProxyType({}),
 ) -> SettledDay:
     """Everything the core needs to know of the day. Raises ``ConfigError`` if it cannot be known.
 
     ``identity`` names what makes the run besides day, market, settings and strategies: its mode,
     seed and charges. All of them together are the run's key: the same day asked for twice is one
-    run, and any difference makes another.
+    run, and any difference makes another. ``carried`` names the contracts in which strategies hold
+    positions from the day before: a name rolls to its next contract, a position keeps its own until
+    it is closed, and so does the strategy that holds it.
     """
     resolver = resolver or contract_of_the_day
     definitions: dict[str, StrategyDefinition] = {}
@@ -86,6 +90,9 @@ def day_settings(
                 missing.append(name)
                 continue
             traded = resolver(name, manifest, engines)
+            held = carried.get(StrategyId(f"{entry.name}-{name}"))
+            if traded is not None and held is not None and held != traded.id:
+                traded = _still_held(held, traded, manifest)
             if traded is not None and traded.kind in _KINDS[engines]:
                 source = _source(file, number, traded, manifest, resolver)
                 _check_product(file, number, entry, traded)
@@ -186,6 +193,18 @@ def _read(
     except ConfigError as error:
         where = file.where("strategies", number, "strategy")
         raise ConfigError(f"{where}: {error.what}", do=error.do) from error
+
+
+def _still_held(held: InstrumentId, current: Instrument, manifest: Manifest) -> Instrument:
+    """The older contract of the same name that is still held and still listed, or the current one."""
+    for instrument in manifest.instruments:
+        if (
+            instrument.id == held
+            and instrument.kind is current.kind
+            and instrument.name == current.name
+        ):
+            return instrument
+    return current
 
 
 def _source(

@@ -10,8 +10,9 @@ from typing import Final, Literal
 from kitestring.cli.config import Engines
 from kitestring.cli.day_report import find, write_report
 from kitestring.cli.day_request import DayRequest
-from kitestring.cli.day_settings import day_settings
+from kitestring.cli.day_settings import ReadStrategy, day_settings
 from kitestring.domain.errors import CalendarUnknown, ConfigError
+from kitestring.domain.events import DayOpening
 from kitestring.domain.instruments import Instrument, InstrumentKind
 from kitestring.domain.ports import Feed
 from kitestring.engine.paper_engine import PaperEngine, PaperPlan
@@ -38,10 +39,16 @@ def run_paper_day(request: DayRequest, watcher: Watcher) -> DayResult:
     return result
 
 
-def paper_plan(request: DayRequest) -> PaperPlan:
-    """The plan of a paper day, every choice made and checked."""
+def paper_plan(
+    request: DayRequest,
+    feed: Feed | None = None,
+    opening: DayOpening | None = None,
+    *,
+    read: ReadStrategy = read_strategy,
+) -> PaperPlan:
+    """The plan of a paper day, every choice made and checked; ``opening`` is of the day before."""
     config = request.file.config
-    feed = _feed(request)
+    feed = feed or _feed(request)
     manifest = feed.manifest
     book = configured_charges(config.paper.charges, request.charges_as_of or manifest.date)
     day = day_settings(
@@ -49,7 +56,11 @@ def paper_plan(request: DayRequest) -> PaperPlan:
         manifest,
         engines=request.engines,
         identity=("paper", str(request.seed), book.name, str(request.charges_as_of)),
-        read_strategy=read_strategy,
+        read_strategy=read,
+        carried={
+            position.strategy: position.instrument.id
+            for position in (opening.positions if opening is not None else ())
+        },
     )
     return PaperPlan(
         settings=day.settings,
@@ -64,6 +75,9 @@ def paper_plan(request: DayRequest) -> PaperPlan:
         artifacts=request.artifacts,
         config_hash=config.digest,
         fresh=request.fresh,
+        opening=opening,
+        of_bars=bool(request.bars),
+        held=bool(request.bars) and request.speed is None,
     )
 
 

@@ -27,6 +27,8 @@ from kitestring.domain.errors import ConfigError, HouseError
 
 if TYPE_CHECKING:
     from kitestring.cli.day_request import DayRequest
+    from kitestring.engine.day_rows import DaysResult
+    from kitestring.engine.many_days import DaysWatcher
     from kitestring.engine.watching import DayResult, Watcher
 
 INTERRUPTED = 130
@@ -42,6 +44,7 @@ Exit codes:
 """
 
 RunDay = Callable[["DayRequest", "Watcher"], "DayResult"]
+RunDays = Callable[["DayRequest", "DaysWatcher"], "DaysResult"]
 
 
 class _Speed(click.ParamType[float]):
@@ -104,12 +107,27 @@ class Day(click.ParamType[dt.date]):
 )
 @click.option("--login", is_flag=True, help="Log in to Kite first; paper needs no login.")
 @click.option(
-    "--feed", type=click.Choice(["synthetic", "tape"]), help="Market; synthetic if left out."
+    "--feed",
+    type=click.Choice(["synthetic", "tape", "bars"]),
+    help="Market; synthetic if left out.",
 )
 @click.option(
     "--tape",
     type=click.Path(path_type=Path),
     help="Folder or file with a recorded day, for --feed tape.",
+)
+@click.option(
+    "--bars",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="File of 1-minute bars, for --feed bars; once for each instrument.",
+)
+@click.option("--from", "first", type=Day(), help="First day of the bars; all if left out.")
+@click.option("--to", "last", type=Day(), help="Last day of the bars.")
+@click.option(
+    "--days",
+    type=click.IntRange(1, 250),
+    help="Trading days of the synthetic market, one after the other; 1 if left out.",
 )
 @click.option("--date", type=Day(), help="Trading day; the feed's own if left out.")
 @click.option(
@@ -148,6 +166,10 @@ def run_day(
     login: bool,
     feed: str | None,
     tape: Path | None,
+    bars: tuple[Path, ...],
+    first: dt.date | None,
+    last: dt.date | None,
+    days: int | None,
     date: dt.date | None,
     speed: float,
     artifacts: Path,
@@ -159,7 +181,8 @@ def run_day(
     """Trade one day of the Indian market, on paper unless told otherwise.
 
     Without options: a synthetic NSE day with configs/paper.yaml. The same command again goes on
-    with an interrupted day, or shows the report of a finished one.
+    with an interrupted day, or shows the report of a finished one. With --days, or with bars, many
+    days are traded one after the other, and cash, positions and strategies go on overnight.
     """
     from kitestring.cli.config import DEFAULT_FILE, Engines, Mode, load_config  # noqa: PLC0415 - --help must be fast
     from kitestring.cli.day_request import DayRequest  # noqa: PLC0415 - as above
@@ -169,13 +192,16 @@ def run_day(
     if engines == "options":
         raise ConfigError(_NO_OPTIONS)
     if feed is None:
-        feed = "synthetic" if tape is None else "tape"
+        feed = "bars" if bars else "synthetic" if tape is None else "tape"
     if feed == "tape" and tape is None:
         raise click.UsageError("--feed tape needs --tape PATH, the recorded day to trade.")
-    if feed == "synthetic" and tape is not None:
+    if feed != "tape" and tape is not None:
         raise click.UsageError("--tape goes with --feed tape.")
     if feed == "tape" and seed is not None:
         raise click.UsageError("--seed is of the synthetic market; a tape has none.")
+    _refuse_days(feed, bars=bool(bars), between=first or last, days=days, date=date)
+    if first is not None and last is not None and first > last:
+        raise click.UsageError(f"--from {first} lies after --to {last}.")
 
     file = load_config(DEFAULT_FILE if config is None else config)
     trading = file.config.trading
@@ -200,8 +226,33 @@ def run_day(
         seed=file.config.paper.seed if seed is None else seed,
         fresh=fresh,
         charges_as_of=charges_as_of,
+        bars=bars,
+        first=first,
+        last=last,
+        days=days or 1,
     )
+    if request.many:
+        _trade_many(request, context.obj, as_json=as_json)
+        return
     _trade(request, _day_of(context), as_json=as_json)
+
+
+def _refuse_days(
+    feed: str, *, bars: bool, between: dt.date | None, days: int | None, date: dt.date | None
+) -> None:
+    """Options of one market that were typed with another."""
+    if feed == "bars":
+        if not bars:
+            raise click.UsageError("--feed bars needs --bars FILE, your 1-minute bars.")
+        if date is not None or days is not None:
+            raise click.UsageError("Bars know their days: choose among them with --from and --to.")
+        return
+    if bars:
+        raise click.UsageError("--bars goes with --feed bars.")
+    if between is not None:
+        raise click.UsageError("--from and --to go with --feed bars; say --date and --days.")
+    if feed == "tape" and days is not None:
+        raise click.UsageError("--days is of the synthetic market; a tape holds one day.")
 
 
 _NO_LIVE = (
@@ -235,6 +286,23 @@ def _trade(request: DayRequest, run: RunDay, *, as_json: bool) -> None:
     console = console_for(sys.stderr if as_json else sys.stdout)
     try:
         result = run(request, console)
+    finally:
+        console.close()
+    if as_json:
+        import msgspec  # noqa: PLC0415 - --help must be fast
+
+        click.echo(msgspec.json.Encoder(decimal_format="number").encode(result.summary()))
+    if result.interrupted:
+        raise SystemExit(INTERRUPTED)
+
+
+def _trade_many(request: DayRequest, run: RunDays | None, *, as_json: bool) -> None:
+    from kitestring.cli.days_console import days_console_for  # noqa: PLC0415 - --help must be fast
+    from kitestring.cli.paper_days import run_paper_days  # noqa: PLC0415 - as above
+
+    console = days_console_for(sys.stderr if as_json else sys.stdout)
+    try:
+        result = (run or run_paper_days)(request, console)
     finally:
         console.close()
     if as_json:

@@ -203,7 +203,7 @@ def _trades(day: SampleDay) -> list[str]:
             f"{show_rupees(net, signed=True)}"
         )
     told.append(
-        f"{len(trips)} trades, {won} won: gross {show_rupees(day.gross, signed=True)}, charges "
+        f"{len(trips)} trade{'s' * (len(trips) != 1)}, {won} won: gross {show_rupees(day.gross, signed=True)}, charges "
         f"{show_rupees(day.charges)}, net {show_rupees(day.net, signed=True)}"
     )
     return told

@@ -19,7 +19,7 @@ from kitestring.domain.ids import InstrumentId, StrategyId, TradeId
 from kitestring.domain.instruments import Instrument
 from kitestring.domain.money import ChargeUnits, Money, Price, charge_as_money
 from kitestring.domain.orders import ExecutionReport, ExitReason, Order, Product, Side
-from kitestring.domain.positions import Book, Fill, OpenTrade, RoundTrip
+from kitestring.domain.positions import Book, CarriedPosition, Fill, OpenTrade, RoundTrip
 
 CELL: Final = "book/"
 _DECODER = msgspec.msgpack.Decoder(Book)
@@ -68,6 +68,31 @@ class Portfolio:
                 strategy=strategy, instrument=instrument, product=product, multiplier=multiplier
             )
             self.books[strategy] = book
+        return book
+
+    def carry(self, position: CarriedPosition, key: StrategyId, frozen: str) -> Book:
+        """Take over a position from yesterday, at yesterday's close: today's P&L counts from there."""
+        multiplier, net_qty = position.instrument.multiplier, position.net_qty
+        cost = position.mark_px * (net_qty * multiplier)
+        book = Book(
+            strategy=key,
+            instrument=position.instrument.id,
+            product=position.product,
+            multiplier=multiplier,
+            net_qty=net_qty,
+            bought_qty=max(net_qty, 0),
+            sold_qty=max(-net_qty, 0),
+            bought_value=cost if net_qty > 0 else Money(0),
+            sold_value=-cost if net_qty < 0 else Money(0),
+            open_cost=cost,
+            trade=msgspec.structs.replace(position.trade),
+            mark_px=position.mark_px,
+            frozen=frozen,
+            owner=position.strategy,
+        )
+        self.books[key] = book
+        self._dirty[CELL + key] = book
+        self._reindex(book)
         return book
 
     def book(self, order: Order, report: ExecutionReport) -> tuple[Fill, RoundTrip | None]:
@@ -123,11 +148,12 @@ class Portfolio:
                 total = total + book.unrealised(marks[instrument])
         return total
 
-    def touch_open(self) -> None:
-        """Mark open books as changed: their best and worst marks moved with the ticks."""
-        for books in self.open_by_instrument.values():
-            for book in books:
-                self._dirty[CELL + book.strategy] = book
+    def touch(self, book: Book) -> None:
+        """Have a book written with the next commit: whoever changes its running trade says so.
+
+        Writing every open book with every commit would make an order dearer with each position.
+        """
+        self._dirty[CELL + book.strategy] = book
 
     def restore(self, cells: Mapping[str, bytes]) -> None:
         """Take up the books of a recovered journal."""
@@ -157,6 +183,8 @@ class Portfolio:
             raise InvariantBroken(f"{book.strategy} holds {book.net_qty} without an open trade")
         value = fill.px * (qty * book.multiplier)
         book.open_cost = book.open_cost - Money(int(book.open_cost) * qty // abs(book.net_qty))
+        if trade.brought:
+            trade.brought = trade.brought - Money(int(trade.brought) * qty // abs(book.net_qty))
         self._count(book, order.side, qty, value)
         trade.exit_qty += qty
         trade.exit_value = trade.exit_value + value

@@ -117,6 +117,11 @@ class RiskEngine:
         else:
             self.state.peak_equity = kept.peak_equity
 
+    def open_with(self, peak_equity: Money) -> None:
+        """Begin the day with the highest equity of the days before: a drawdown is chained."""
+        self.state.peak_equity = peak_equity
+        self._dirty[RISK_CELL] = self.state
+
     # --- verdicts ---
 
     def check_entry(self, request: EntryRequest, standing: Standing) -> RiskVerdict:

@@ -196,6 +196,31 @@ class StrategyEngine:
             if run.cell.off:
                 self._retire(run)
 
+    def take_over(self, states: Mapping[str, bytes]) -> list[str]:
+        """Begin the day with what strategies remembered yesterday; sentences for what did not fit.
+
+        Only a strategy's own ``State`` is taken over. The day's counters begin at zero, and a
+        strategy that was switched off yesterday is asked again: what failed on one day's data may
+        work on the next, and what is broken is switched off again at its first bar.
+        """
+        told: list[str] = []
+        for run in self._runs.values():
+            blob = states.get(run.name)
+            if blob is None:
+                continue
+            try:
+                run.cell.state = msgspec.msgpack.decode(blob, type=run.state_type)
+            except msgspec.DecodeError as error:
+                run.cell.off = f"what it remembered of yesterday cannot be read: {error}"
+                told.append(f"{run.name} is switched off: {run.cell.off}.")
+                self._retire(run)
+            self._dirty[run.cell_key] = run.cell
+        return told
+
+    def states(self) -> dict[str, bytes]:
+        """Every strategy's own state, encoded for tomorrow."""
+        return {run.name: msgspec.msgpack.encode(run.cell.state) for run in self._runs.values()}
+
     # -- the day ---------------------------------------------------------------------------------
 
     def decide(

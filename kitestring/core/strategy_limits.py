@@ -76,7 +76,8 @@ def waited(
     tally = state.strategies.get(settings.name)
     if tally is None or not tally.exited_at:
         return None
-    free_at = tally.exited_at + settings.wait_minutes * MINUTE
+    # From the second on the clock: an exit filled just after a bar's close is that bar's.
+    free_at = tally.exited_at // SECOND * SECOND + settings.wait_minutes * MINUTE
     if standing.at >= free_at:
         return None
     return f"{settings.name} {until}, until {ist_clock(free_at)}."

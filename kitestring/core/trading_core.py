@@ -34,6 +34,7 @@ from kitestring.domain.bars import Bar, BarFrame
 from kitestring.domain.charges import ChargeBook
 from kitestring.domain.events import (
     BrokerSnapshot,
+    DayOpening,
     Discrepancy,
     Event,
     Fact,
@@ -64,7 +65,7 @@ from kitestring.domain.orders import (
     Side,
 )
 from kitestring.domain.ports import MarginModel
-from kitestring.domain.positions import Book
+from kitestring.domain.positions import Book, CarriedPosition
 from kitestring.domain.sessions import PhaseKind, Session
 from kitestring.domain.signals import Action, Signal
 from kitestring.domain.ticks import TickFrame
@@ -93,6 +94,8 @@ ENTRY_PATIENCE: Final = 30 * SECOND
 MARGIN_ROOM_BP: Final = 200
 """A MARKET order is counted at its protection price, up to 2 % away for the cheapest shares."""
 
+_EITHER_SIDE: Final = 2
+"""A ``book_sign`` that agrees with neither BUY nor SELL."""
 _RESTING: Final = (OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED)
 _UNCHANGED: Final = (ExecType.CANCEL_REJECTED, ExecType.REPLACE_REJECTED)
 _NOTHING: Final[tuple[Command, ...]] = ()
@@ -111,6 +114,8 @@ class CoreState(msgspec.Struct, kw_only=True, array_like=True):
     """When the core wants to be woken besides the market's own timers, as a heap."""
     next_watch: Instant = 0
     """Open positions are weighed again from here on."""
+    opening_equity: Money | None = None
+    """What the account was worth at the open, where the day before handed it over."""
 
 
 class TradingCore:
@@ -129,6 +134,7 @@ class TradingCore:
     ) -> None:
         self.settings = settings
         self._margins = margins
+        self.opening_equity = settings.capital
         self.facts: list[Fact] = []
         self.dirty: Dirty = {}
         self.must_commit = False
@@ -184,6 +190,7 @@ class TradingCore:
             Gap: self._on_gap,
             BrokerSnapshot: self._on_snapshot,
             SessionEnded: self._on_end,
+            DayOpening: self._on_opening,
         }
         self._schedule()
 
@@ -201,7 +208,6 @@ class TradingCore:
 
     def take(self) -> tuple[tuple[Fact, ...], Dirty]:
         """What the journal has to keep since the last time; called once per commit."""
-        self.portfolio.touch_open()
         self.state.issued = self._ids.issued
         self.dirty[CELL] = self.state
         facts, cells = tuple(self.facts), dict(self.dirty)
@@ -229,6 +235,8 @@ class TradingCore:
         if raw is not None:
             self.state = msgspec.msgpack.decode(raw, type=CoreState)
             self._ids = ClOrdIds(self.settings.run_key, self.settings.date, self.state.issued)
+        if self.state.opening_equity is not None:
+            self._open_at(self.state.opening_equity)
         self.orders.restore(cells)
         self.portfolio.restore(cells)
         self.risk.restore(cells)
@@ -242,8 +250,60 @@ class TradingCore:
         """Opening capital and everything earned, lost and paid since, at the last marks."""
         portfolio = self.portfolio
         return (
-            self.settings.capital + portfolio.realised + self.unrealised() - portfolio.charges_money
+            self.opening_equity + portfolio.realised + self.unrealised() - portfolio.charges_money
         )
+
+    # ── from yesterday ──────────────────────────────────────────────────────────────────────────
+
+    def mark_carried(self, opening: DayOpening) -> None:
+        """Until its first tick, what was carried stands at yesterday's close: never at nothing."""
+        for position in opening.positions:
+            view = self._views[position.instrument.id]
+            if not view.last_px:
+                view.last_px = position.mark_px
+
+    def _on_opening(self, opening: DayOpening) -> None:
+        """Begin where a sealed day ended: equity, peak, strategies' memory, positions and their plans."""
+        assert not self.portfolio.fills
+        assert not self.orders.placed
+        self.state.opening_equity = opening.equity
+        self._open_at(opening.equity)
+        self.risk.open_with(opening.peak_equity)
+        for sentence in self.strategies.take_over(opening.states):
+            self._note("state not taken over", sentence)
+        self.mark_carried(opening)
+        for position in opening.positions:
+            self._carry(position)
+        self.facts.append(opening)
+        self.must_commit = True
+        self._schedule()
+
+    def _open_at(self, equity: Money) -> None:
+        self.opening_equity = equity
+        self._watched.opening_equity = self._watched.peak_equity = equity
+
+    def _carry(self, position: CarriedPosition) -> None:
+        key, instrument = position.strategy, position.instrument
+        row = self._strategies_by_name.get(key)
+        frozen = ""
+        if row is None:
+            frozen = f"no strategy is called {key} today"
+        elif (row.instrument, row.product) != (instrument.id, position.product):
+            frozen = f"{key} trades {row.instrument} as {row.product} today"
+            key = StrategyId(f"{key}, carried {instrument.symbol} {position.product}")
+        book = self.portfolio.carry(position, key, frozen)
+        if frozen:
+            self._note(
+                "frozen",
+                f"{book.net_qty} {instrument.symbol} of {position.strategy} is shown and counts for "
+                f"margin, but is not traded: {frozen}.",
+            )
+        else:
+            self._positions[key] = book.net_qty
+            # Yesterday's stop lapsed with yesterday: at the open it is sent anew.
+            self._wake(self.sessions[instrument.segment].open_at)
+            if position.trade.exit_at is not None:
+                self._wake(max(position.trade.exit_at, self.state.now))
 
     # ── market data ─────────────────────────────────────────────────────────────────────────────
 
@@ -283,15 +343,18 @@ class TradingCore:
         for book in self.portfolio.open_by_instrument.get(instrument, ()):
             trade = book.trade
             assert trade is not None
-            pnl = px * (book.net_qty * book.multiplier) - book.open_cost
+            pnl = px * (book.net_qty * book.multiplier) - book.open_cost + trade.brought
             if pnl > trade.mfe:
                 trade.mfe = pnl
+                self.portfolio.touch(book)
             elif pnl < trade.mae:
                 trade.mae = pnl
+                self.portfolio.touch(book)
             target = trade.target_px
             if (
                 target is not None
                 and trade.leaving is None
+                and not book.frozen
                 and (px >= target if book.net_qty > 0 else px <= target)
             ):
                 trade.leaving = ExitReason.TARGET
@@ -304,16 +367,19 @@ class TradingCore:
             assert trade is not None
             units = book.net_qty * book.multiplier
             best, worst = (bar.high, bar.low) if units > 0 else (bar.low, bar.high)
-            pnl = best * units - book.open_cost
-            if pnl > trade.mfe:  # noqa: PLR1730 - max() would cost a call per bar
+            pnl = best * units - book.open_cost + trade.brought
+            if pnl > trade.mfe:
                 trade.mfe = pnl
-            pnl = worst * units - book.open_cost
-            if pnl < trade.mae:  # noqa: PLR1730 - as above
+                self.portfolio.touch(book)
+            pnl = worst * units - book.open_cost + trade.brought
+            if pnl < trade.mae:
                 trade.mae = pnl
+                self.portfolio.touch(book)
             target = trade.target_px
             if (
                 target is not None
                 and trade.leaving is None
+                and not book.frozen
                 and (best >= target if units > 0 else best <= target)
             ):
                 trade.leaving = ExitReason.TARGET
@@ -388,6 +454,7 @@ class TradingCore:
                 continue
             if any(bar.instrument == row.source and bar.minutes == row.minutes for bar in bars):
                 close = self._views[row.instrument].last_px
+                self.portfolio.touch(book)  # a best close counts even where the stop stays
                 if self.exits.trail(book, close):
                     self._settle(book)
 
@@ -397,15 +464,21 @@ class TradingCore:
                 continue
             self.state.squared_off.append(segment.value)
             left = 0
-            for book in self._busy_books():
-                if (
-                    self.instruments[book.instrument].segment is segment
-                    and book.product is Product.MIS
-                ):
+            expiring = 0
+            for book in self._busy_books(frozen_too=True):
+                instrument = self.instruments[book.instrument]
+                if instrument.segment is not segment:
+                    continue
+                if book.product is Product.MIS and not book.frozen:
                     left += 1
                     self._leave(book, ExitReason.SQUARE_OFF)
+                elif instrument.expiry == self.settings.date:
+                    expiring += 1
+                    self._leave(book, ExitReason.EXPIRY)
             if left:
                 self._note("square-off", f"Squaring off {left} intraday book(s) of {segment}.")
+            if expiring:
+                self._note("expiry", f"Closing {expiring} book(s) of {segment} that expire today.")
 
     def _on_end(self, event: SessionEnded) -> None:
         self.state.now = max(self.state.now, event.at)
@@ -619,6 +692,8 @@ class TradingCore:
     # ── exits, halts, trust ─────────────────────────────────────────────────────────────────────
 
     def _leave(self, book: Book, reason: ExitReason) -> None:
+        if book.frozen and reason is not ExitReason.EXPIRY:
+            return
         trade = book.trade
         if trade is None:
             self._withdraw_entries(book, reason.value)
@@ -629,6 +704,9 @@ class TradingCore:
     def _settle(self, book: Book) -> None:
         view = self._views[book.instrument]
         wants = self.exits.settle(book, view.bid_px, view.ask_px, view.last_px, self.state.now)
+        # Whatever a caller decided about the trade (leaving, a signal that waits) ends here.
+        if book.net_qty:
+            self.portfolio.touch(book)
         for want in wants:
             self._want(want)
         if self.exits.wake_at < NEVER:
@@ -731,7 +809,7 @@ class TradingCore:
         squared_off = self.state.squared_off
         over = self.risk.state.halted is not None or (
             bool(squared_off)
-            and order.product is Product.MIS
+            and self._ends_today(order.instrument, order.product)
             and self.instruments[order.instrument].segment.value in squared_off
         )
         if not over:
@@ -746,19 +824,24 @@ class TradingCore:
     def _late_leaving(self, book: Book) -> None:
         """A position that appears after its time is over (halted, squared off) is closed again."""
         trade = book.trade
-        if trade is None or trade.leaving is not None:
+        if trade is None or trade.leaving is not None or book.frozen:
             return
         halted, squared_off = self.risk.state.halted, self.state.squared_off
         if (
             squared_off
-            and book.product is Product.MIS
+            and self._ends_today(book.instrument, book.product)
             and self.instruments[book.instrument].segment.value in squared_off
         ):
-            trade.leaving = ExitReason.SQUARE_OFF
+            mis = book.product is Product.MIS
+            trade.leaving = ExitReason.SQUARE_OFF if mis else ExitReason.EXPIRY
         elif halted is not None and halted.policy is HaltPolicy.FLATTEN:
             trade.leaving = ExitReason.HALT
         elif self.risk.has_lost(book.strategy):
             trade.leaving = ExitReason.STRATEGY_LOSS
+
+    def _ends_today(self, instrument: InstrumentId, product: Product) -> bool:
+        """Whether a position must be flat by the close: intraday, or in a contract's last session."""
+        return product is Product.MIS or self.instruments[instrument].expiry == self.settings.date
 
     def _on_operator(self, command: OperatorCommand) -> None:
         self.state.now = max(self.state.now, command.at)
@@ -863,19 +946,22 @@ class TradingCore:
                 if name == settings.name:
                     own_working = high != owned or low != owned
                 elif book.product is settings.product and worst:
-                    book_sign = 1 if worst > 0 else -1
+                    sign = 1 if worst > 0 else -1
+                    # While another book turns round, either side may end up against it.
+                    against = (high > 0 > low) or book_sign not in (0, sign)
+                    book_sign = _EITHER_SIDE if against else sign
         portfolio = self.portfolio
         day_pnl = portfolio.realised + Money(unrealised) - portfolio.charges_money
         closed_code, why = ("", "") if settings is None else self._entries_closed(settings, at)
-        equity = self.settings.capital + day_pnl
+        equity = self.opening_equity + day_pnl
         return Standing(
             at=at,
             entries_open=not closed_code,
             entries_closed_why=why,
             entries_closed_code=closed_code,
-            opening_equity=self.settings.capital,
+            opening_equity=self.opening_equity,
             equity=equity,
-            peak_equity=self.settings.capital,
+            peak_equity=self.opening_equity,
             day_pnl=day_pnl,
             marks_fresh=not marks_why,
             marks_why=marks_why,
@@ -888,7 +974,7 @@ class TradingCore:
             book_sign=book_sign,
             own_working=own_working,
             orders_untrusted=self.state.untrusted,
-            available_cash=self.settings.capital
+            available_cash=self.opening_equity
             + portfolio.realised
             - portfolio.charges_money
             - Money(blocked),
@@ -908,6 +994,10 @@ class TradingCore:
         phase = session.phase_at(at)
         if phase is not PhaseKind.CONTINUOUS:
             return "SESSION_CLOSED", f"the market is {phase}"
+        if settings.product is not Product.MIS and view.instrument.expiry == session.date:
+            return "EXPIRES_TODAY", (
+                f"{view.instrument.symbol} expires today and cannot be carried; no new positions"
+            )
         if settings.product is Product.MIS and at >= session.square_off_at:
             return (
                 "ENTRY_CUTOFF",
@@ -925,12 +1015,13 @@ class TradingCore:
 
     # ── time's bookkeeping ──────────────────────────────────────────────────────────────────────
 
-    def _busy_books(self) -> list[Book]:
+    def _busy_books(self, *, frozen_too: bool = False) -> list[Book]:
+        """Books with a position or an order; a frozen one only once it is being closed."""
         by_strategy = self.orders.by_strategy
         return [
             book
             for name, book in self.portfolio.books.items()
-            if book.net_qty or by_strategy.get(name)
+            if (book.net_qty and (frozen_too or not book.frozen)) or by_strategy.get(name)
         ]
 
     def _wake(self, at: Instant) -> None:

@@ -9,8 +9,9 @@ import msgspec
 from kitestring.domain.bars import Bar, BarFrame
 from kitestring.domain.ids import InstrumentId, StrategyId
 from kitestring.domain.instants import Instant
+from kitestring.domain.money import Money
 from kitestring.domain.orders import ExecutionReport
-from kitestring.domain.positions import Fill, RoundTrip
+from kitestring.domain.positions import CarriedPosition, Fill, RoundTrip
 from kitestring.domain.signals import Signal
 from kitestring.domain.ticks import TickFrame
 from kitestring.domain.verdicts import (
@@ -92,6 +93,23 @@ class BrokerSnapshot(msgspec.Struct, frozen=True, kw_only=True, array_like=True,
     """``EXCHANGE:SYMBOL/PRODUCT`` → net quantity."""
 
 
+class DayOpening(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="opening"):
+    """What a sealed day hands to the next one, which begins with exactly this.
+
+    ``equity`` is what the account was worth at the last marks, after charges; ``head`` the hash of
+    the sealed journal it comes from. ``states`` are the strategies' own ``State`` structs, encoded.
+    """
+
+    at: Instant
+    date: str
+    run_key: str
+    equity: Money
+    peak_equity: Money
+    positions: tuple[CarriedPosition, ...] = ()
+    states: dict[str, bytes] = msgspec.field(default_factory=dict)
+    head: str = ""
+
+
 class SessionEnded(msgspec.Struct, frozen=True, array_like=True, tag="ended"):
     """The feed is over for today."""
 
@@ -108,6 +126,7 @@ Event = (
     | Gap
     | BrokerSnapshot
     | SessionEnded
+    | DayOpening
 )
 """Everything the core may be told."""
 
@@ -186,6 +205,8 @@ class DaySealed(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=
     fills: int
     trades: int
     carried: dict[str, int]
+    handover: DayOpening | None = None
+    """What the next day opens with, where days are chained."""
 
 
 Fact = (
@@ -214,5 +235,6 @@ Fact = (
     | Note
     | RunOpened
     | DaySealed
+    | DayOpening
 )
 """Everything the journal may hold of a step; the tags are the schema."""

@@ -80,6 +80,8 @@ class ExitReason(StrEnum):
     STRATEGY_OFF = "strategy switched off"
     OPERATOR = "operator"
     STRATEGY_LOSS = "strategy's loss limit"
+    EXPIRY = "expiry"
+    """A carried contract ends today; the house closes it before the close."""
 
 
 class OrdStatus(StrEnum):

@@ -11,6 +11,7 @@ import msgspec
 from kitestring.domain.charges import NO_CHARGES, Charges
 from kitestring.domain.ids import InstrumentId, SignalId, StrategyId, TradeId
 from kitestring.domain.instants import Instant
+from kitestring.domain.instruments import Instrument
 from kitestring.domain.money import Money, Price, charge_as_money
 from kitestring.domain.orders import ExitReason, Product, Side
 from kitestring.domain.signals import Signal
@@ -90,6 +91,9 @@ class OpenTrade(msgspec.Struct, kw_only=True, array_like=True):
     exit_rejections: int = 0
     retry_at: Instant = 0
     """After a rejected exit: not before this instant again."""
+    brought: Money = Money(0)
+    """Unrealised rupees of earlier days: what the previous close, at which the open quantity is
+    marked today, lies above its own entry. ``mfe`` and ``mae`` count from the entry."""
 
 
 class Book(msgspec.Struct, kw_only=True, array_like=True):
@@ -110,6 +114,12 @@ class Book(msgspec.Struct, kw_only=True, array_like=True):
     charges: Charges = NO_CHARGES
     trades: int = 0
     trade: OpenTrade | None = None
+    mark_px: Price = Price(0)
+    """The previous close at which a carried quantity entered the day; 0 where nothing was carried."""
+    frozen: str = ""
+    """Why a carried position is shown and counted but not traded; empty for every other book."""
+    owner: StrategyId = StrategyId("")
+    """Whose position a frozen book is, where its strategy has another book today."""
 
     @property
     def realised(self) -> Money:
@@ -123,3 +133,18 @@ class Book(msgspec.Struct, kw_only=True, array_like=True):
     def result(self, last_px: Price) -> Money:
         """Realised and unrealised rupees at a mark, after charges."""
         return self.realised + self.unrealised(last_px) - charge_as_money(self.charges.total)
+
+
+class CarriedPosition(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """A position handed from one day to the next: whose it is, at what mark, and its exit plan.
+
+    Days are settled at the close: tomorrow's P&L counts from ``mark_px``, as Kite's ``day_pnl`` does,
+    while ``trade`` keeps the entry, so that the round trip's gross is its own.
+    """
+
+    strategy: StrategyId
+    instrument: Instrument
+    product: Product
+    net_qty: int
+    mark_px: Price
+    trade: OpenTrade

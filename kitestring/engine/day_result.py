@@ -37,7 +37,7 @@ def day_result(
 ) -> DayResult:
     """How the day stands: for its end, an interruption, or a question afterwards."""
     portfolio = core.portfolio
-    opening = core.settings.capital
+    opening = core.opening_equity
     closing = core.equity
     faults = tally.data_faults.copy()
     for view in core.market.views.values():

@@ -19,16 +19,20 @@ import msgspec
 
 from kitestring import __version__
 from kitestring.broker.paper_broker import PaperBroker
+from kitestring.core.handover import hand_over
 from kitestring.core.history import history_event
 from kitestring.core.settings import DaySettings
 from kitestring.core.strategy import StrategyDefinition
 from kitestring.core.trading_core import TradingCore
 from kitestring.domain.charges import ChargeBook
 from kitestring.domain.errors import HouseError, StoreError
-from kitestring.domain.events import DaySealed, Gap, RunOpened
+from kitestring.domain.events import DayOpening, DaySealed, Gap, RunOpened
+from kitestring.domain.ids import InstrumentId
 from kitestring.domain.instants import NEVER
-from kitestring.domain.instruments import Segment
-from kitestring.domain.ports import Feed
+from kitestring.domain.instruments import Instrument, Segment
+from kitestring.domain.money import Price
+from kitestring.domain.orders import Product
+from kitestring.domain.ports import Feed, Journal
 from kitestring.domain.sessions import Session
 from kitestring.domain.verdicts import HaltPolicy
 from kitestring.engine.clocks import AsFastAsPossible, Pace, TimesFaster, wall_now, wall_seconds
@@ -41,6 +45,7 @@ from kitestring.exchange.fill_models import FillModel
 from kitestring.exchange.margin import StatedMargins
 from kitestring.store.atomic_file import write_atomically
 from kitestring.store.exchange_ledger import FileLedger
+from kitestring.store.held_journal import HeldJournal
 from kitestring.store.instance_lock import InstanceLock
 from kitestring.store.journal import SqliteJournal
 from kitestring.store.paths import RunPaths, open_run
@@ -73,6 +78,28 @@ class PaperPlan(msgspec.Struct, frozen=True, kw_only=True):
     artifacts: Path
     config_hash: str
     fresh: bool = False
+    opening: DayOpening | None = None
+    """What the day before handed over; ``None`` for a day that begins with the configured capital."""
+    of_bars: bool = False
+    """The feed is of recorded bars, not of ticks."""
+    held: bool = False
+    """A day of the past, played as fast as possible: its journal is put on disk whole, at its seal
+    (docs/decisions/0008). Interrupted, it is traded again from its opening."""
+    quiet: bool = False
+    """One of many days: the familiar paths are not touched."""
+
+    @property
+    def instruments(self) -> tuple[Instrument, ...]:
+        """The feed's instruments, and what is carried although the feed no longer knows it."""
+        listed = self.feed.manifest.instruments
+        known = {instrument.id for instrument in listed}
+        carried = self.opening.positions if self.opening is not None else ()
+        strangers = {
+            position.instrument.id: position.instrument
+            for position in carried
+            if position.instrument.id not in known
+        }
+        return (*listed, *strangers.values())
 
 
 class PaperEngine:
@@ -81,11 +108,22 @@ class PaperEngine:
     def __init__(self, plan: PaperPlan) -> None:
         self._plan = plan
         self._day: TradingDay | None = None
+        self._held: HeldJournal | None = None
 
     def stop(self) -> None:
         """Ask the day to stop after the frame in hand; what was traded is kept, and resumable."""
         if self._day is not None:
             self._day.stopping = True
+
+    @property
+    def held(self) -> bool:
+        """Whether this is a day of the past that is traded again if it is interrupted."""
+        return self._plan.held
+
+    @property
+    def held_journal(self) -> HeldJournal | None:
+        """The journal of a day that was held in memory; ``None`` for any other."""
+        return self._held
 
     def run(self, watcher: Watcher) -> DayResult:
         """Trade the day to its end (or to Ctrl-C) and say how it went."""
@@ -99,33 +137,38 @@ class PaperEngine:
                 run_key=plan.settings.run_key,
                 fresh=plan.fresh,
             )
-            for attempt in range(1, FAULTS_MAX + 1):
-                try:
-                    return self._attempt(paths, watcher, attempt)
-                except HouseError:
-                    raise
-                # The day's loop is one of the two places that may catch everything: a bug of ours
-                # costs the day's entries, never its record and never the care for what is open.
-                except Exception as fault:
-                    if attempt == FAULTS_MAX:
-                        raise HouseError(
-                            f"The house failed twice today ({fault!r}); the day is ended. "
-                            f"Its record is whole: {paths.folder}",
-                            do="please report this with the folder; --fresh starts another run",
-                        ) from fault
-                    self._fault = "".join(traceback.format_exception_only(fault)).strip()
-            raise AssertionError("unreachable: the last attempt returns or raises")
+            with settled_garbage(), stopping_on_ctrl_c(self.stop):
+                return self.run_in(paths, watcher)
+
+    def run_in(self, paths: RunPaths, watcher: Watcher) -> DayResult:
+        """Trade the day in a folder whose lock is held by whoever calls."""
+        for attempt in range(1, FAULTS_MAX + 1):
+            try:
+                return self._attempt(paths, watcher, attempt)
+            except HouseError:
+                raise
+            # The day's loop is one of the two places that may catch everything: a bug of ours
+            # costs the day's entries, never its record and never the care for what is open.
+            except Exception as fault:
+                if attempt == FAULTS_MAX:
+                    raise HouseError(
+                        f"The house failed twice today ({fault!r}); the day is ended. "
+                        f"Its record is whole: {paths.folder}",
+                        do="please report this with the folder; --fresh starts another run",
+                    ) from fault
+                self._fault = "".join(traceback.format_exception_only(fault)).strip()
+        raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _attempt(self, paths: RunPaths, watcher: Watcher, attempt: int) -> DayResult:
         plan, began = self._plan, wall_seconds()
         manifest = plan.feed.manifest
         with ExitStack() as held:
-            journal = SqliteJournal(paths.journal, run_key=plan.settings.run_key)
+            journal = self._journal(paths)
             held.callback(journal.close)
             story = read_story(journal)
             core = TradingCore(
                 plan.settings,
-                instruments=manifest.instruments,
+                instruments=plan.instruments,
                 sessions=plan.sessions,
                 definitions=plan.definitions,
                 charge_book=plan.charge_book,
@@ -136,16 +179,18 @@ class PaperEngine:
                     if instrument.id in manifest.previous_close
                 },
             )
-            ledger = FileLedger(paths.exchange_ledger)
+            ledger = FileLedger(paths.exchange_ledger, durable=not plan.held)
             held.callback(ledger.close)
             broker = PaperBroker(
                 instruments=core.instruments,
                 sessions=plan.sessions,
                 charges=plan.charge_book,
-                cash=plan.settings.capital,
+                cash=plan.settings.capital if plan.opening is None else plan.opening.equity,
                 fill_model=plan.fill_model,
                 seed=plan.seed,
                 ledger=ledger,
+                opening=_positions(plan.opening),
+                bars=plan.of_bars,
             )
             resumed = story.last is not None
             scribe = Scribe(
@@ -155,6 +200,7 @@ class PaperEngine:
                 commits=journal.commits,
                 frames_total=manifest.frames_hint,
                 resumed=resumed,
+                quiet=plan.quiet,
             )
             held.callback(scribe.close)
             gap = None
@@ -164,6 +210,7 @@ class PaperEngine:
                 )
             scribe.catch_up()
             tape = self._tape(paths, story)
+            tape.durable = not plan.held
             held.callback(tape.close)
             day = self._day = TradingDay(
                 core,
@@ -181,6 +228,9 @@ class PaperEngine:
             if scribe.tally.sealed is not None:
                 result = day_result(core, manifest, scribe.tally, paths, plan)
                 result = msgspec.structs.replace(result, already_finished=True)
+                if not paths.summary.exists():
+                    scribe.write()
+                    _write_summary(paths, result)
                 watcher.finished(result)
                 return result
             watcher.started(self._started(paths, resumed_at=core.state.now if resumed else None))
@@ -203,12 +253,13 @@ class PaperEngine:
                 )
                 if halt is not None:
                     day.record(halt)
-            with _settled_garbage(), _stopping_on_ctrl_c(self.stop):
-                asyncio.run(day.run())
+            asyncio.run(day.run())
             if day.interrupted:
                 day.note("interrupted", "Stopped by the operator; the same command goes on.")
             else:
                 self._seal(day, scribe)
+                if isinstance(journal, HeldJournal):
+                    journal.write()
             scribe.write()
             result = msgspec.structs.replace(
                 day_result(core, manifest, scribe.tally, paths, plan),
@@ -217,19 +268,26 @@ class PaperEngine:
                 ticks=day.ticks,
                 wall_s=wall_seconds() - began,
             )
-            write_atomically(
-                paths.summary,
-                msgspec.json.format(_SUMMARY.encode(result.summary())) + b"\n",
-            )
+            _write_summary(paths, result)
             watcher.finished(result)
             return result
+
+    def _journal(self, paths: RunPaths) -> SqliteJournal | HeldJournal:
+        run_key = self._plan.settings.run_key
+        if not self._plan.held or paths.journal.exists():
+            return SqliteJournal(paths.journal, run_key=run_key)
+        if self._held is None:
+            # What an interrupted try left was never part of the day.
+            paths.exchange_ledger.unlink(missing_ok=True)
+            self._held = HeldJournal(paths.journal, run_key=run_key)
+        return self._held
 
     def _recover(
         self,
         core: TradingCore,
         broker: PaperBroker,
         *,
-        journal: SqliteJournal,
+        journal: Journal,
         ledger: FileLedger,
         paths: RunPaths,
         story: Story,
@@ -288,11 +346,13 @@ class PaperEngine:
                 },
                 fill_model=plan.fill_model.name,
                 charges=plan.charge_book.name,
-                capital=int(settings.capital),
+                capital=int(settings.capital if plan.opening is None else plan.opening.equity),
                 version=__version__,
                 settings=msgspec.msgpack.encode(settings),
             )
         )
+        if plan.opening is not None:
+            day.core.step(plan.opening)
         for instrument, minutes, bars in day.core.strategies.history_needed():
             loaded = plan.feed.history(instrument, minutes, bars)
             if loaded:
@@ -310,7 +370,7 @@ class PaperEngine:
                 equity=int(core.equity),
                 realised=int(core.portfolio.realised),
                 charges=int(charges),
-                net=int(core.equity) - int(core.settings.capital),
+                net=int(core.equity) - int(core.opening_equity),
                 orders=tally.orders,
                 fills=tally.fills,
                 trades=tally.trades,
@@ -319,6 +379,7 @@ class PaperEngine:
                     for book in core.portfolio.books.values()
                     if book.net_qty
                 },
+                handover=hand_over(core),
             )
         )
 
@@ -335,7 +396,7 @@ class PaperEngine:
             feed=manifest.name,
             fill_model=plan.fill_model.sentence,
             charges_name=plan.charge_book.name,
-            capital=plan.settings.capital,
+            capital=plan.settings.capital if plan.opening is None else plan.opening.equity,
             strategies=tuple(row.name for row in plan.settings.strategies),
             artifacts=str(plan.artifacts),
             stand_ins=manifest.stand_ins,
@@ -347,8 +408,25 @@ class PaperEngine:
     _fault: str = ""
 
 
+def _positions(
+    opening: DayOpening | None,
+) -> dict[tuple[InstrumentId, Product], tuple[int, Price]]:
+    """What is carried, as the exchange's account keeps it: net quantity and mark."""
+    carried: dict[tuple[InstrumentId, Product], tuple[int, Price]] = {}
+    for position in opening.positions if opening is not None else ():
+        key = (position.instrument.id, position.product)
+        net_qty, _ = carried.get(key, (0, position.mark_px))
+        carried[key] = (net_qty + position.net_qty, position.mark_px)
+    return carried
+
+
+def _write_summary(paths: RunPaths, result: DayResult) -> None:
+    content = msgspec.json.format(_SUMMARY.encode(result.summary()))
+    write_atomically(paths.summary, content + b"\n")
+
+
 @contextmanager
-def _settled_garbage() -> Iterator[None]:
+def settled_garbage() -> Iterator[None]:
     """Put what start-up made out of the collector's sight: a full collection would stop the loop."""
     gc.collect()
     gc.freeze()
@@ -359,7 +437,7 @@ def _settled_garbage() -> Iterator[None]:
 
 
 @contextmanager
-def _stopping_on_ctrl_c(stop: Callable[[], None]) -> Iterator[None]:
+def stopping_on_ctrl_c(stop: Callable[[], None]) -> Iterator[None]:
     """The first Ctrl-C (or SIGTERM) stops after the frame in hand; a second one stops at once."""
     before: list[tuple[signal.Signals, _Handler]] = []
 

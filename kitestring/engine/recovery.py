@@ -12,7 +12,15 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from kitestring.core.trading_core import TradingCore
-from kitestring.domain.events import BrokerSnapshot, Fact, Gap, HistoryLoaded, Reports, TimerFired
+from kitestring.domain.events import (
+    BrokerSnapshot,
+    DayOpening,
+    Fact,
+    Gap,
+    HistoryLoaded,
+    Reports,
+    TimerFired,
+)
 from kitestring.domain.ids import ClOrdId
 from kitestring.domain.instants import Instant
 from kitestring.domain.orders import ExecutionReport, OrdStatus
@@ -49,6 +57,8 @@ class Story(NamedTuple):
     gaps: tuple[Gap, ...]
     heard: tuple[ExecutionReport, ...]
     """The broker's last words: what it may tell again and must not be taken in twice."""
+    opening: DayOpening | None = None
+    """What the day before handed over."""
 
 
 _WAITING = {
@@ -63,6 +73,7 @@ def read_story(journal: Journal) -> Story:
     last: LastCommit | None = None
     history: list[HistoryLoaded] = []
     latest: dict[ClOrdId, Unanswered] = {}
+    opening: DayOpening | None = None
     heard: list[tuple[LastCommit, Reports]] = []
     gaps: list[Gap] = []
     for number, commit in journal.commits():
@@ -77,12 +88,14 @@ def read_story(journal: Journal) -> Story:
         )
         for fact in commit.facts:
             _notice(fact, last, history, latest)
-            if isinstance(fact, Reports):
+            if isinstance(fact, DayOpening):
+                opening = fact
+            elif isinstance(fact, Reports):
                 heard.append((last, fact))
             elif isinstance(fact, Gap):
                 gaps.append(fact)
     words = _last_words(last, heard)
-    return Story(last, tuple(history), tuple(latest.values()), tuple(gaps), words)
+    return Story(last, tuple(history), tuple(latest.values()), tuple(gaps), words, opening)
 
 
 def _last_words(
@@ -117,6 +130,8 @@ def restore(
     tape: Iterable[tuple[int, Frame | TimerFired]],
 ) -> Instant:
     """Rebuild a core from the journal's cells, the warm-up bars and the tape; how far that reached."""
+    if story.opening is not None:
+        core.mark_carried(story.opening)
     for loaded in story.history:
         core.market.load_history(loaded)
         core.strategies.warm(loaded.bars)

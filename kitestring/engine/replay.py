@@ -18,6 +18,7 @@ from kitestring.core.trading_core import TradingCore
 from kitestring.domain.bars import Bar, BarFrame
 from kitestring.domain.events import (
     BrokerSnapshot,
+    DayOpening,
     DaySealed,
     Event,
     Fact,
@@ -169,9 +170,9 @@ class _Audit:
         self._core.step(event)
 
     def _warm_up(self, record: _Recorded) -> None:
-        """Warm-up bars of the opening are stepped by the engine without a number of their own."""
+        """What the day opens with is stepped by the engine without a number of its own."""
         for fact in record.decided:
-            if isinstance(fact, HistoryLoaded):
+            if isinstance(fact, (DayOpening, HistoryLoaded)):
                 self._core.step(fact)
 
     def _obey(self, record: _Recorded) -> None:
@@ -256,6 +257,8 @@ def _event_words(event: Event) -> str:
             return f"reports of {ist_clock(event.received_at)}"
         case BrokerSnapshot() | OperatorCommand() | SessionEnded():
             return f"{type(event).__name__} of {ist_clock(event.at)}"
+        case DayOpening():
+            return f"what {event.date} handed over"
         case HistoryLoaded():
             return f"history of {event.instrument}"
         case Gap():

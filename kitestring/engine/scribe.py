@@ -26,7 +26,11 @@ SHOW_EVERY_S = 0.1
 
 
 class Scribe:
-    """Follows one day. ``catch_up`` first takes in what the journal already holds."""
+    """Follows one day. ``catch_up`` first takes in what the journal already holds.
+
+    ``quiet`` writes the run's own tables and log once, at the end, and leaves the familiar paths
+    alone: one of many days, of which only the last one is shown there.
+    """
 
     def __init__(
         self,
@@ -37,7 +41,9 @@ class Scribe:
         commits: Callable[[], Iterable[tuple[int, Commit]]],
         frames_total: int,
         resumed: bool,
+        quiet: bool = False,
     ) -> None:
+        self._quiet = quiet
         self.tally = Tally()
         self.last_commit = 0
         self._paths = paths
@@ -76,7 +82,7 @@ class Scribe:
         if now >= self._next_show:
             self._next_show = now + SHOW_EVERY_S
             self._watcher.progress(at, frames, self._frames_total, self.snapshot())
-        if now >= self._next_write:
+        if now >= self._next_write and not self._quiet:
             self._next_write = now + WRITE_EVERY_S
             self.write()
 
@@ -97,6 +103,8 @@ class Scribe:
         """Bring every projection up to date."""
         self._ledgers.write()
         self._events.flush()
+        if self._quiet:
+            return
         self._state.write(
             state_view(
                 self._core,

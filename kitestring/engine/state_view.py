@@ -30,7 +30,7 @@ def state_view(core: TradingCore, *, mode: str, run: str, commit: int) -> StateV
     unrealised = core.unrealised()
     charges = charge_rupees(portfolio.charges.total)
     gross = decimal_rupees(portfolio.realised) + decimal_rupees(unrealised)
-    capital = decimal_rupees(core.settings.capital)
+    capital = decimal_rupees(core.opening_equity)
     return StateView(
         timestamp=ist(core.state.now).isoformat(),
         mode=mode,
@@ -64,9 +64,9 @@ def _position(core: TradingCore, book: Book) -> PositionView:
     trade = book.trade
     average = None
     if book.net_qty:
-        average = (decimal_rupees(book.open_cost) / (book.net_qty * book.multiplier)).quantize(
-            _PAISE
-        )
+        # A carried position is marked at the previous close, but was entered at its own price.
+        cost = book.open_cost if trade is None else book.open_cost - trade.brought
+        average = (decimal_rupees(cost) / (book.net_qty * book.multiplier)).quantize(_PAISE)
     return PositionView(
         strategy=book.strategy,
         symbol=symbol_of(book.instrument),

@@ -30,7 +30,8 @@ class FloorParts(TypedDict):
     """What an exchange is made of.
 
     ``cash`` is free cash at the open, without what carried positions cost. ``opening`` are
-    positions carried from before: net quantity and the price they are carried at.
+    positions carried from before: net quantity and the price they are carried at. ``bars`` says that
+    the feed is of bars, for orders that come before its first frame.
     """
 
     instruments: Mapping[InstrumentId, Instrument]
@@ -41,6 +42,7 @@ class FloorParts(TypedDict):
     seed: int
     ledger: LedgerSink
     opening: NotRequired[Mapping[PositionKey, tuple[int, Price]]]
+    bars: NotRequired[bool]
     rules: NotRequired[OrderRules]
     rates: NotRequired[MarginRates]
 
@@ -68,7 +70,7 @@ class TradingFloor:
         """The last place in the feed that a ledger read back already covers."""
         self.nth = 0
         """Which tick of its frame is being matched; 0 between frames."""
-        self.bars = False
+        self.bars = parts.get("bars", False)
         """Whether the feed is of bars; known from its first frame, or from the ledger."""
         self.day = min((f"{each.date:%y%m%d}" for each in sessions.values()), default="000000")
         self.markets: dict[str, Market] = {}

@@ -30,7 +30,7 @@ from kitestring.exchange.synthetic_paths import DayKind
 from kitestring.exchange.synthetic_ticks import DaySpan, TickColumns, tick_columns
 from kitestring.market import calendar, sessions
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Raised whenever a change of the model changes any tick, so that a resumed run notices."""
 _BLOCK: Final = 256
 _HISTORY_DAYS_MAX: Final = 400
@@ -42,7 +42,8 @@ _SEGMENTS: Final = (
 )
 _IS: Final = (
     "Synthetic market: invented prices around plausible levels of 2026, one snapshot a second, "
-    "with spreads, quantities at the best price and volumes of realistic size."
+    "with spreads, quantities at the best price and volumes of realistic size; every ten trading days "
+    "hold trends, ranges, gaps and a crash."
 )
 _IS_NOT: Final = (
     "It is not a recording: no price says anything about a real instrument, there are no auctions, "

@@ -20,6 +20,7 @@ import numpy as np
 
 from kitestring.exchange.intraday_shape import VOLATILITY, joined, over_session
 from kitestring.exchange.seeded import Ints, Stream, bell_at
+from kitestring.market import calendar
 
 ONE: Final = 10**9
 """A return of 100 %: paths are in billionths of the base level."""
@@ -37,11 +38,17 @@ class DayKind(StrEnum):
     """The story of a synthetic day."""
 
     AUTO = "auto"
-    """Drawn by seed and date: drive, range, trend, range, counter-trend, late move. Days chain."""
+    """The story that seed and date draw for the day; only these days chain."""
+    SWINGS = "swings"
+    """Drive, range, trend, range, counter-trend, late move."""
     TREND_UP = "trend-up"
     TREND_DOWN = "trend-down"
     RANGE = "range"
     VOLATILE = "volatile"
+    GAP_UP = "gap-up"
+    GAP_DOWN = "gap-down"
+    CRASH = "crash"
+    """Four per cent down in two waves; the next two weeks take it back."""
 
 
 class _Leg(msgspec.Struct, frozen=True):
@@ -84,14 +91,38 @@ _VOLATILE: Final = tuple(
     _Leg(leg.until, leg.low_bp * 9 // 5, leg.high_bp * 9 // 5, leg.loud * 2, leg.way)
     for leg in _SWINGS
 )
+_CRASH: Final = (
+    _Leg(90, 0, 20, 120, 0),
+    _Leg(330, 160, 220, 190, 1),
+    _Leg(470, 40, 80, 160, -1),
+    _Leg(780, 220, 300, 200, 1),
+    _Leg(900, 30, 70, 170, -1),
+    _Leg(1000, 5, 30, 160, 1),
+)
 _PLANS: Final = {
     DayKind.AUTO: _SWINGS,
+    DayKind.SWINGS: _SWINGS,
+    DayKind.GAP_UP: _SWINGS,
+    DayKind.GAP_DOWN: _SWINGS,
+    DayKind.CRASH: _CRASH,
     DayKind.TREND_UP: _TREND,
     DayKind.TREND_DOWN: _TREND,
     DayKind.RANGE: _RANGE,
     DayKind.VOLATILE: _VOLATILE,
 }
-_WAY: Final = {DayKind.TREND_UP: 1, DayKind.TREND_DOWN: -1}
+_WAY: Final = {DayKind.TREND_UP: 1, DayKind.TREND_DOWN: -1, DayKind.CRASH: -1}
+_GAP: Final = {DayKind.GAP_UP: 1, DayKind.GAP_DOWN: -1}
+_GAP_BP: Final = (80, 140)
+_OWN_WAY: Final = frozenset({DayKind.TREND_UP, DayKind.TREND_DOWN, DayKind.RANGE, DayKind.CRASH})
+"""Stories that end where their plan does, when they are asked for by name and chain with nothing."""
+
+_FORTNIGHT: Final = (
+    *(DayKind.SWINGS, DayKind.SWINGS, DayKind.TREND_UP, DayKind.TREND_DOWN, DayKind.RANGE),
+    *(DayKind.RANGE, DayKind.VOLATILE, DayKind.GAP_UP, DayKind.GAP_DOWN),
+)
+"""The stories of ten weekdays besides the crash, dealt anew every fortnight."""
+_CRASH_BP: Final = 400
+_CRASH_FADES_DAYS: Final = 14
 
 
 class Factor(msgspec.Struct, frozen=True):
@@ -124,7 +155,44 @@ def level(seed: int, factor: Factor, day: dt.date) -> int:
     days = np.arange(first, last + 1, dtype=np.int64)
     news = np.where((days % 7 == 6) | (days % 7 == 0), news * _WEEKEND // 100, news)
     weights = np.arange(1, _MEMORY_DAYS + 1, dtype=np.int64)
-    return int((news * weights).sum()) // _MEMORY_DAYS
+    drawn = int((news * weights).sum()) // _MEMORY_DAYS
+    return drawn + _crashed(seed, day) if factor is MARKET else drawn
+
+
+@lru_cache(maxsize=256)
+def story(seed: int, day: dt.date) -> DayKind:
+    """The story of an ``auto`` day.
+
+    The crash comes on the same weekday of every fortnight, which one the seed decides: any ten
+    trading days in a row hold one of them, unless a holiday swallows it. The other nine are dealt.
+    """
+    fortnight, place = divmod(day.toordinal() - 1, 14)
+    weekday = place if place < 7 else place - 2
+    if place % 7 > 4:
+        return DayKind.SWINGS  # a session on a weekend is no day for stories
+    crash = Stream(seed, "the crash").one_below(10)
+    if weekday == crash:
+        return DayKind.CRASH if _is_trading_day(day) else DayKind.SWINGS
+    draws, deck = Stream(seed, "stories", str(fortnight)), list(_FORTNIGHT)
+    for last in range(len(deck) - 1, 0, -1):
+        other = draws.one_below(last + 1)
+        deck[last], deck[other] = deck[other], deck[last]
+    return deck[weekday - (weekday > crash)]
+
+
+def _is_trading_day(day: dt.date) -> bool:
+    if not calendar.FIRST_DAY <= day <= calendar.LAST_DAY:
+        return day.weekday() < 5
+    return calendar.is_trading_day(day)
+
+
+def _crashed(seed: int, day: dt.date) -> int:
+    """What is left of the last crash at the end of a day, in billionths: it fades in a fortnight."""
+    left = 0
+    for age in range(_CRASH_FADES_DAYS):
+        if story(seed, day - dt.timedelta(days=age)) is DayKind.CRASH:
+            left -= _CRASH_BP * BP * (_CRASH_FADES_DAYS - age) // _CRASH_FADES_DAYS
+    return left
 
 
 @lru_cache(maxsize=32)
@@ -136,8 +204,18 @@ def factor_path(
     net = level(seed, factor, day) - before
     draws = Stream(seed, "path", factor.name, day.isoformat())
     gap = draws.one_bell(factor.gap_sd)
+    chained = kind is DayKind.AUTO
+    if chained:
+        kind = story(seed, day)
+        if kind in (DayKind.TREND_UP, DayKind.TREND_DOWN):
+            # The date has drawn where the day ends; its trend goes there.
+            kind = DayKind.TREND_UP if net >= 0 else DayKind.TREND_DOWN
+    if factor is not MARKET and kind is DayKind.CRASH:
+        kind = DayKind.VOLATILE
+    elif factor is MARKET and kind in _GAP:
+        gap += _GAP[kind] * draws.one_between(_GAP_BP[0] * BP, _GAP_BP[1] * BP)
     places, heights, loud = _plan(draws, factor, kind, seconds)
-    if kind in (DayKind.AUTO, DayKind.VOLATILE) or factor is not MARKET:
+    if chained or kind not in _OWN_WAY or factor is not MARKET:
         # The plan is tilted, as a whole, so that it ends at the close drawn for the date.
         heights = [
             height + (net - gap - heights[-1]) * place // seconds

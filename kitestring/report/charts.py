@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from kitestring.domain.instants import HOUR, IST_OFFSET, MINUTE, Instant, ist_clock
 from kitestring.domain.money import UNITS_PER_RUPEE
-from kitestring.report.markup import Html, join, json_attribute, rupees, tag
+from kitestring.report.markup import Html, join, json_attribute, rupees, tag, text
 
 _WIDE: Final = 10_000
 _HIGH: Final = 1_000
@@ -86,8 +86,8 @@ class Chart(NamedTuple):
     steps: Sequence[Step] = ()
     signed: bool = False
     """A result, drawn from zero, rather than a price."""
-    days: bool = False
-    """The moments are whole days."""
+    days: tuple[str, ...] = ()
+    """Where the moments are whole days, a minute apart for drawing: what each is called."""
 
 
 def symbols() -> Html:
@@ -133,14 +133,14 @@ def draw(chart: Chart) -> Html:
         data_values=json_attribute(values),
         data_marks=json_attribute(marks),
         data_signed="1" if chart.signed else None,
-        data_days="1" if chart.days else None,
+        data_days="|".join(chart.days) or None,
     )
 
 
 def columns(name: str, label: str, bars: Sequence[tuple[str, int, str]]) -> Html:
     """Columns up and down from zero: (what it is, its value, its colour class)."""
     scale = _around_zero(value for _, value, _ in bars)
-    width = _WIDE / max(1, len(bars))
+    width = _WIDE / max(12, len(bars))
     zero = scale.y(0)
     drawn: list[Html] = []
     for place, (words, value, colour) in enumerate(bars):
@@ -250,7 +250,7 @@ def _short(level: int, *, signed: bool) -> str:
 
 def _hours(chart: Chart) -> list[Html]:
     if chart.days:
-        return []
+        return _day_names(chart)
     start, end = chart.span
     first = -(-(start + IST_OFFSET) // HOUR) * HOUR - IST_OFFSET
     drawn: list[Html] = []
@@ -262,6 +262,21 @@ def _hours(chart: Chart) -> list[Html]:
                 f'<line x1="{x}" x2="{x}" y1="0" y2="100%" class="level"/>'
                 f'<text x="{x}" y="100%" dy="16" text-anchor="middle"{kind}>{ist_clock(at)[:5]}</text>'
             )
+        )
+    return drawn
+
+
+def _day_names(chart: Chart) -> list[Html]:
+    """About six of the days, by name."""
+    every = max(1, -(-len(chart.days) // 6))
+    drawn: list[Html] = []
+    for number in range(0, len(chart.days), every):
+        x = _percent(chart.span.x(number * MINUTE))
+        anchor = "start" if number == 0 else "middle"
+        kind = "" if number // every % 2 == 0 else ' class="alt"'
+        name = text(chart.days[number])
+        drawn.append(
+            Html(f'<text x="{x}" y="100%" dy="16" text-anchor="{anchor}"{kind}>{name}</text>')
         )
     return drawn
 

@@ -201,8 +201,8 @@ def on_last_price_paper(facts: RunFacts, day: Figures, claim: Repriced) -> Html:
     """The same day under ``instant``, and what it would have claimed."""
     if facts.opened.fill_model == "instant":
         said: object = (
-            "This day was itself filled by the instant model: each order at the price it asked for,"
-            " at once. A market will not be as kind; the market model shows by how much."
+            "This day was itself filled by the instant model, as last-price paper would have."
+            " A market will not be as kind."
         )
     else:
         word = "more" if claim.claimed >= Money(0) else "less"

@@ -16,7 +16,6 @@ from kitestring.domain.charges import NO_CHARGES, Charges
 from kitestring.domain.ids import InstrumentId, StrategyId
 from kitestring.domain.instants import HOUR, IST_OFFSET, Instant
 from kitestring.domain.money import Money, Price, charge_as_money, charge_rupees, decimal_rupees
-from kitestring.domain.orders import Side
 from kitestring.domain.positions import Fill, RoundTrip
 from kitestring.report.run_facts import RunFacts
 
@@ -216,6 +215,18 @@ def _by_hour(trades: Sequence[RoundTrip]) -> tuple[Row, ...]:
     return tuple(rows[hour] for hour in sorted(rows))
 
 
-def long(trade: RoundTrip) -> bool:
-    """Whether a round trip was bought first."""
-    return trade.side is Side.BUY
+def merged(rows: Iterable[Row]) -> tuple[Row, ...]:
+    """Rows of several days as one row for each name, the best first."""
+    together: dict[str, Row] = {}
+    for row in rows:
+        total = together.setdefault(row.name, Row(name=row.name))
+        total.trades += row.trades
+        total.wins += row.wins
+        total.gross = total.gross + row.gross
+        total.charges = total.charges.plus(row.charges)
+        total.slippage = total.slippage + row.slippage
+        total.r_sum += row.r_sum
+        total.r_count += row.r_count
+        total.signals += row.signals
+        total.refused += row.refused
+    return tuple(sorted(together.values(), key=lambda row: (-int(row.net), row.name)))

@@ -14,6 +14,7 @@ from typing import Final, Literal
 from kitestring.domain.bars import Bar
 from kitestring.domain.events import (
     BrokerSnapshot,
+    DayOpening,
     DaySealed,
     Discrepancy,
     Fact,
@@ -111,7 +112,8 @@ def _line_of(
     | Discrepancy
     | Note
     | RunOpened
-    | DaySealed,
+    | DaySealed
+    | DayOpening,
 ) -> Line:
     match fact:
         case Signal():
@@ -219,6 +221,17 @@ def _line_of(
                 "trades": fact.trades,
             }
             return fact.at, "day_sealed", "info", result
+        case DayOpening():
+            held = ", ".join(
+                f"{each.net_qty} {each.instrument.symbol} of {each.strategy}"
+                for each in fact.positions
+            )
+            taken: dict[str, Cell] = {
+                "sentence": f"Taken over from {fact.date}: {held or 'no positions'}",
+                "equity": _rupees(fact.equity),
+                "peak_equity": _rupees(fact.peak_equity),
+            }
+            return None, "day_opening", "info", taken
 
 
 def _report_line(report: ExecutionReport) -> Line:

@@ -305,6 +305,37 @@ def is_sealed(path: Path) -> bool:
         raise journal_file.translated(error, path) from error
 
 
+def sealed_by(path: Path) -> tuple[DaySealed, str] | None:
+    """The seal of a run's journal and the hash of its last commit, or ``None`` if it is not sealed.
+
+    Raises as ``is_sealed`` does.
+    """
+    try:
+        db, alone = journal_file.connect_read_only(path)
+        with contextlib.closing(db):
+            run_key, last, head = journal_file.read_header(db, path, alone=alone)
+            span = (max(0, last - 1), last)
+            for _, commit, digest in journal_file.walk(db, path, run_key, span, head):
+                for fact in commit.facts:
+                    if isinstance(fact, DaySealed):
+                        return fact, digest.hex()
+    except journal_file.REFUSALS as error:
+        raise journal_file.translated(error, path) from error
+    return None
+
+
+def read_commits(path: Path) -> Iterator[tuple[int, Commit]]:
+    """Every commit of a journal that no day is using, verified, in order. Raises as ``verify``."""
+    try:
+        db, alone = journal_file.connect_read_only(path)
+        with contextlib.closing(db):
+            run_key, last, head = journal_file.read_header(db, path, alone=alone)
+            for number, commit, _ in journal_file.walk(db, path, run_key, (0, last), head):
+                yield number, commit
+    except journal_file.REFUSALS as error:
+        raise journal_file.translated(error, path) from error
+
+
 def seals(commit: Commit) -> bool:
     """Whether a commit seals its day: nothing follows it."""
     return any(isinstance(fact, DaySealed) for fact in commit.facts)

@@ -87,12 +87,28 @@ def create(path: Path, run_key: str) -> None:
     wal = path.with_name(path.name + "-wal")
     if wal.exists() and wal.stat().st_size:
         raise damaged(path, f"{wal.name} is there, but the file it belongs to is gone")
-    path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(path.name + ".new")
+    with contextlib.closing(begin(aside, run_key)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+    with aside.open("rb+") as file:
+        os.fsync(file.fileno())
+    aside.replace(path)
+    sync_folder(path.parent)
+
+
+def begin(aside: Path, run_key: str) -> sqlite3.Connection:
+    """A new file with the tables of a journal that holds nothing yet, under a passing name.
+
+    It keeps no roll-back journal and waits for no disk: whoever called syncs it once it is whole
+    and gives it its name. Raises ``OSError`` and ``sqlite3.Error``.
+    """
+    aside.parent.mkdir(parents=True, exist_ok=True)
     for leftover in ("", "-journal", "-wal", "-shm"):
         aside.with_name(aside.name + leftover).unlink(missing_ok=True)
-    with contextlib.closing(sqlite3.connect(aside, isolation_level=None)) as db:
-        db.execute("PRAGMA synchronous = FULL")
+    db = sqlite3.connect(aside, isolation_level=None)
+    try:
+        db.execute("PRAGMA journal_mode = OFF")
+        db.execute("PRAGMA synchronous = OFF")
         db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         db.execute(f"PRAGMA user_version = {SCHEMA}")
         db.execute("BEGIN")
@@ -104,11 +120,10 @@ def create(path: Path, run_key: str) -> None:
         )
         db.execute("INSERT INTO head VALUES(1, 0, ?)", (first_link(run_key),))
         db.execute("COMMIT")
-        db.execute("PRAGMA journal_mode = WAL")
-    with aside.open("rb+") as file:
-        os.fsync(file.fileno())
-    aside.replace(path)
-    sync_folder(path.parent)
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -14,6 +14,7 @@ text: without it Excel keeps 15 digits and loses the rest. Programs take it off 
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -263,6 +264,13 @@ def trade_line(trade: RoundTrip) -> str:
             *_itemised(trade.charges),
         )
     )
+
+
+def day_trades_table(days: Iterable[tuple[dt.date, Iterable[RoundTrip]]]) -> str:
+    """The round trips of many days as one table: the columns of ``trades.csv`` after the date."""
+    lines = [_line(("date", *TRADE_COLUMNS))]
+    lines += [f"{date},{trade_line(trade)}" for date, trades in days for trade in trades]
+    return "".join(lines)
 
 
 def _itemised(charges: Charges) -> tuple[str, ...]:

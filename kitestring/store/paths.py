@@ -127,8 +127,10 @@ class RunPaths:
         """The log of events of all runs."""
         return self.artifacts / "logs" / "events.jsonl"
 
-    def create(self) -> None:
+    def create(self, *, durable: bool = True) -> None:
         """Make the folder and its card; a folder that is there already is kept as it is.
+
+        ``durable`` waits for the disk.
 
         Raises ``DiskFailed``, and ``StoreError`` where the folder belongs to another run.
         """
@@ -142,7 +144,7 @@ class RunPaths:
         if present is None:
             try:
                 content = msgspec.json.format(msgspec.json.encode(card))
-                write_atomically(self.card, content + b"\n", durable=True)
+                write_atomically(self.card, content + b"\n", durable=durable)
             except OSError as error:
                 raise DiskFailed(
                     f"The folder {self.folder} cannot be written: {error.strerror}.",
@@ -218,6 +220,56 @@ def open_run(
     run = RunPaths(artifacts=artifacts, mode=mode, date=date, run_key=run_key, attempt=attempt)
     run.create()
     return run
+
+
+class GroupCard(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``group.json`` says: which chain of days this folder holds."""
+
+    group_key: str
+    mode: Mode
+    first: dt.date
+    last: dt.date
+    attempt: int
+
+
+def list_groups(artifacts: Path) -> list[tuple[Path, GroupCard]]:
+    """Every chain of days in the artifacts folder, by first day, key and attempt.
+
+    Each folder is laid out like an artifacts folder: ``list_runs(folder)`` are its days.
+    """
+    found: list[tuple[Path, GroupCard]] = []
+    if (artifacts / "groups").is_dir():
+        for folder in (artifacts / "groups").iterdir():
+            try:
+                content = (folder / "group.json").read_bytes()
+                found.append((folder, msgspec.json.decode(content, type=GroupCard)))
+            except (OSError, msgspec.DecodeError):
+                continue
+    return sorted(found, key=lambda one: (one[1].first, one[1].group_key, one[1].attempt))
+
+
+def next_group(
+    artifacts: Path, *, first: dt.date, last: dt.date, group_key: str, fresh: bool
+) -> Path:
+    """The folder of a chain of days: the latest attempt, or with ``fresh`` a new one.
+
+    Raises ``DiskFailed``.
+    """
+    attempts = [card.attempt for _, card in list_groups(artifacts) if card.group_key == group_key]
+    attempt = max(attempts, default=0) + (1 if fresh or not attempts else 0)
+    suffix = "" if attempt == 1 else f"-{attempt}"
+    folder = artifacts / "groups" / f"{first}_{last}-paper-{group_key[:8]}{suffix}"
+    card = GroupCard(group_key=group_key, mode="paper", first=first, last=last, attempt=attempt)
+    if not (folder / "group.json").exists():
+        try:
+            content = msgspec.json.format(msgspec.json.encode(card))
+            write_atomically(folder / "group.json", content + b"\n", durable=True)
+        except OSError as error:
+            raise DiskFailed(
+                f"The folder {folder} cannot be written: {error.strerror}.",
+                do="free space on that disk, make it writable, or use another --artifacts",
+            ) from error
+    return folder
 
 
 def _read_card(folder: Path) -> RunCard | None:

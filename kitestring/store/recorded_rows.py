@@ -76,7 +76,7 @@ class RecordedRows(msgspec.Struct, frozen=True):
     unreadable: list[UnreadableRow]
 
 
-class _Known(dict[str, int]):
+class Known(dict[str, int]):
     """Words already read: the same second and the same price come thousands of times."""
 
     def __init__(self, read: Callable[[str], int]) -> None:
@@ -122,11 +122,11 @@ class RowReader:
     """Reads files; one reader for a whole folder, since all its files share their seconds."""
 
     def __init__(self) -> None:
-        self._instants = _Known(read_instant)
+        self._instants = Known(read_instant)
 
     def read(self, path: Path) -> RecordedRows:
         """Every row of one file; raises ``FeedError`` if there is no table in it."""
-        text = _text(path).replace("\r\n", "\n")
+        text = file_text(path).replace("\r\n", "\n")
         head, _, body = text.partition("\n")
         columns = find_columns(path, head)
         lines: Iterable[list[str]]
@@ -138,7 +138,7 @@ class RowReader:
 
     def _rows(self, columns: Columns, lines: Iterable[list[str]], width: int) -> RecordedRows:
         instants = self._instants
-        prices = _Known(_read_price)
+        prices = Known(_read_price)
         places = columns.places
         date_at = places.get("date")
         time_at, px_at = places["timestamp"], places["last_px"]
@@ -183,7 +183,7 @@ def _depth_reader(
     wanted = [places.get(name) for name in names]
     if all(place is None for place in wanted):
         return None
-    prices = _Known(_read_price)
+    prices = Known(_read_price)
 
     def number(cells: Sequence[str], index: int) -> int:
         place = wanted[index]
@@ -204,10 +204,15 @@ def _depth_reader(
     return depth
 
 
+def plain_names(head: str) -> tuple[list[str], list[str]]:
+    """The names in a header line as they stand, and without case, spaces and hyphens."""
+    names = [name.strip().strip('"').lstrip("\ufeff") for name in head.strip().split(",")]
+    return names, [name.lower().replace(" ", "_").replace("-", "_") for name in names]
+
+
 def find_columns(path: Path, head: str) -> Columns:
     """Recognise the columns of a header line; raises ``FeedError`` if time or price is missing."""
-    names = [name.strip().strip('"').lstrip("\ufeff") for name in head.strip().split(",")]
-    plain = [name.lower().replace(" ", "_").replace("-", "_") for name in names]
+    names, plain = plain_names(head)
     places: dict[str, int] = {}
     for role, known in COLUMN_NAMES.items():
         for word in known:
@@ -234,7 +239,8 @@ def find_columns(path: Path, head: str) -> Columns:
     )
 
 
-def _text(path: Path) -> str:
+def file_text(path: Path) -> str:
+    """A file's text, unpacked if it is a ``.gz``. Raises ``FeedError``."""
     try:
         content = path.read_bytes()
         if path.suffix == ".gz":

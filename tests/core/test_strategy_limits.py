@@ -135,7 +135,7 @@ def test_the_refusal_counts_re_entries():
 )
 def test_fifteen_minutes_are_waited_after_an_exit(now, code):
     risk = engine()
-    risk.trade_closed(left(ExitReason.SIGNAL, "09:50"))
+    risk.trade_closed(left(ExitReason.SIGNAL, "09:50:00.300"))
     waiting = strategy(wait_minutes=15)
     assert code_of(risk.check_entry(asking(waiting, bar=now), standing(at(now)))) == code
     assert code_of(risk.check_entry(asking(strategy(), bar=now), standing(at(now)))) == "yes"

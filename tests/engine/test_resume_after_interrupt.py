@@ -18,8 +18,9 @@ def contents(folder):
     }
 
 
-@pytest.mark.parametrize("signal", ["SIGINT", "SIGTERM"])
-@pytest.mark.parametrize("frame", [1, 1000, 2390])
+@pytest.mark.parametrize(
+    ("signal", "frame"), [("SIGINT", 1), ("SIGINT", 1000), ("SIGTERM", 1000), ("SIGTERM", 2390)]
+)
 def test_a_day_asked_to_stop_ends_clean_and_the_same_command_goes_on(house, whole, signal, frame):
     ran = house.start(signals=((signal, frame),))
     assert ran.returncode == 130, ran.stderr[-900:]

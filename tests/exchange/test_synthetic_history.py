@@ -59,7 +59,7 @@ def test_history_joins_the_previous_close():
     first = next(iter(feed.frames()))
     for tick in first.ticks:
         before = feed.manifest.previous_close[tick.instrument]
-        assert abs(tick.last_px / before - 1) < 0.03
+        assert abs(tick.last_px / before - 1) < 0.05
 
 
 @pytest.mark.parametrize("minutes", [1, 3, 5, 10, 15, 30, 60, DAY_BAR])

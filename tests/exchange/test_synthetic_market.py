@@ -21,6 +21,8 @@ from kitestring.domain.instruments import Instrument, InstrumentKind, Segment
 from kitestring.domain.money import price
 from kitestring.domain.ticks import Tick, TickFrame
 from kitestring.exchange.synthetic_market import SyntheticFeed
+from kitestring.exchange.synthetic_paths import BP, MARKET, DayKind, factor_path, level, story
+from kitestring.market import calendar
 
 DAY = dt.date(2026, 11, 20)
 """A Friday under the timetable of August–December 2026; NIFTY expires on the Monday after."""
@@ -100,22 +102,22 @@ def test_the_first_seconds_of_seed_7_are_these():
             for t in frame.ticks
         )
     assert rows == [
-        "09:15:00 NSE:NIFTY 50 246975000 0 0@0 0@0 0",
-        "09:15:00 NFO:NIFTY26NOVFUT 247163000 390 65@247163000 65@247171000 17007770",
-        "09:15:00 NSE:RELIANCE 14251000 835 664@14249000 1061@14252000 0",
-        "09:15:01 NSE:NIFTY 50 246963500 0 0@0 0@0 0",
-        "09:15:01 NFO:NIFTY26NOVFUT 247160000 8190 130@247149000 390@247162000 17007770",
-        "09:15:01 NSE:RELIANCE 14250000 948 883@14250000 221@14252000 0",
-        "09:15:02 NSE:NIFTY 50 246973500 0 0@0 0@0 0",
-        "09:15:02 NFO:NIFTY26NOVFUT 247165000 8515 325@247165000 780@247172000 17007770",
-        "09:15:02 NSE:RELIANCE 14252000 1157 483@14250000 2757@14252000 0",
+        "09:15:00 NSE:NIFTY 50 238506500 0 0@0 0@0 0",
+        "09:15:00 NFO:NIFTY26NOVFUT 238688000 390 65@238688000 65@238696000 17007770",
+        "09:15:00 NSE:RELIANCE 13740000 835 664@13738000 1061@13741000 0",
+        "09:15:01 NSE:NIFTY 50 238495000 0 0@0 0@0 0",
+        "09:15:01 NFO:NIFTY26NOVFUT 238685000 8190 130@238674000 390@238687000 17007770",
+        "09:15:01 NSE:RELIANCE 13739000 948 883@13739000 221@13741000 0",
+        "09:15:02 NSE:NIFTY 50 238505000 0 0@0 0@0 0",
+        "09:15:02 NFO:NIFTY26NOVFUT 238690000 8515 325@238690000 780@238697000 17007770",
+        "09:15:02 NSE:RELIANCE 13741000 1157 483@13739000 2757@13741000 0",
     ]
 
 
 def test_two_thousand_frames_of_seed_7_are_pinned_to_the_byte():
     assert (
         digest_of(SyntheticFeed(DAY, 7, THREE), 2000)
-        == "dfb2deb10f670a0e6040ef5e2aaabfa4c77c2093db28600c79227fd2e8945702"
+        == "ee014bbceaeecb059eef48d848c17fb6b11518d46ed76f939cd84396b83dec78"
     )
 
 
@@ -280,11 +282,11 @@ def test_the_open_is_wilder_than_midday(seed):
 
 @pytest.mark.parametrize("seed", range(1, 9))
 def test_a_day_moves_as_much_as_days_do(seed):
-    for name, low, high in (("NFO:NIFTY26NOVFUT", 0.5, 2.6), ("NSE:RELIANCE", 0.6, 4.0)):
+    for name, low, high in (("NFO:NIFTY26NOVFUT", 0.3, 3.0), ("NSE:RELIANCE", 0.5, 4.5)):
         feed = SyntheticFeed(DAY, seed)
         (bar,) = SyntheticFeed(dt.date(2026, 11, 23), seed).history(InstrumentId(name), 0, 1)
         assert low < (bar.high - bar.low) / bar.open * 100 < high
-        assert abs(bar.open / feed.manifest.previous_close[name] - 1) < 0.02
+        assert abs(bar.open / feed.manifest.previous_close[name] - 1) < 0.03
 
 
 def test_shares_move_with_the_market():
@@ -352,3 +354,23 @@ def test_an_instrument_without_a_model_is_refused_by_name():
     )
     with pytest.raises(FeedError, match="no ITC"):
         next(SyntheticFeed(DAY, 1, (stranger,)).frames())
+
+
+def test_any_ten_trading_days_hold_a_crash_and_several_other_kinds_of_day():
+    for seed in range(1, 20):
+        for first in (dt.date(2026, 8, 3), dt.date(2026, 8, 6), dt.date(2026, 8, 11)):
+            day, kinds = first, []
+            while len(kinds) < 10:
+                kinds.append(story(seed, day))
+                day = calendar.next_trading_day(day)
+            assert kinds.count(DayKind.CRASH) == 1
+            assert len(set(kinds)) >= 4
+
+
+def test_a_crash_day_falls_four_per_cent_and_the_fortnight_takes_it_back():
+    crash = dt.date(2026, 8, 7)
+    assert story(1, crash) is DayKind.CRASH
+    at_once = factor_path(1, MARKET, crash, 22_500)
+    fallen = int(at_once[-1]) - level(1, MARKET, crash - dt.timedelta(days=1))
+    assert -550 * BP < fallen < -250 * BP
+    assert int(at_once.min()) < int(at_once[0]) - 250 * BP

@@ -173,14 +173,7 @@ class _Teller:
                 side = "FLAT" if not net else f"{'LONG' if net > 0 else 'SHORT'} {abs(net)}"
                 yield at, "book", f"{fact.strategy} {side}"
             case RoundTrip():
-                yield (
-                    at,
-                    "trade",
-                    f"{fact.strategy} {fact.side} {fact.qty} {rupees_text(fact.entry_px)} to "
-                    f"{rupees_text(fact.exit_px)}, {fact.exit_reason}: gross "
-                    f"{rupees_text(fact.gross)}, charges "
-                    f"{rupees_text(charge_as_money(fact.charges.total))}",
-                )
+                yield at, "trade", f"{fact.strategy} {fact.side} {fact.qty} {_outcome(fact)}"
             case StrategyOff():
                 yield at, "off", f"{fact.strategy}: {fact.error.partition(' (line')[0]}"
             case Note():
@@ -195,6 +188,12 @@ class _Teller:
 
     def _no(self, fact):
         return f"#{self.numbers[fact.cl_ord_id]}"
+
+
+def _outcome(trip):
+    entry, left, gross = map(rupees_text, (trip.entry_px, trip.exit_px, trip.gross))
+    charges = rupees_text(charge_as_money(trip.charges.total))
+    return f"{entry} to {left}, {trip.exit_reason}: gross {gross}, charges {charges}"
 
 
 def _name(fact):

@@ -79,6 +79,22 @@ def no_exposure_after_a_halt(day):
             assert order.purpose is not Purpose.ENTRY or order.cl_ord_id in asked, order
 
 
+def nothing_left_before_it_was_journalled(day):
+    """Every command the broker was given was in the journal when it was given."""
+    assert day.broker.early == []
+
+
+def a_repetition_changes_nothing(core, reports):
+    """The same reports told again to a core that has just heard them: no order, no money moves."""
+    before = cells_of(core)
+    assert core.step(reports) == ()
+    after = cells_of(core)
+    for key in before:
+        if key.startswith(("order/", "book/")):
+            assert after[key] == before[key], (key, show(core, key), reports)
+    assert core.portfolio.fills == 0  # Counted since the restart.
+
+
 def quiet(day) -> bool:
     """Nothing is under way: every report is told and every order rests."""
     return day.broker.next_due_at == NEVER and all(

@@ -35,6 +35,21 @@ def market(seed: int, instruments, reach: int):
     return frames
 
 
+class WatchfulBroker(UnrulyBroker):
+    """Remembers in ``early`` every command that came before it was in the journal."""
+
+    def __init__(self, *args, **more):
+        super().__init__(*args, **more)
+        self.early = []
+        self.journal = None
+
+    def carry_out(self, command, at):
+        latest = [commit for _, commit in self.journal.commits(after=self.journal.count - 1)]
+        if not latest or command not in latest[-1].facts:
+            self.early.append(command)
+        super().carry_out(command, at)
+
+
 @st.composite
 def scripts(draw_, of):
     near = int(START[of]) // 10_000 / 1000  # a tenth of a percent, in rupees
@@ -99,15 +114,17 @@ class Recipe(msgspec.Struct, frozen=True):
     mood: Mood
 
     def build(self, **more) -> HouseDay:
-        return HouseDay(
+        day = HouseDay(
             self.strategies,
             market(self.seed, self.instruments, self.reach),
             instruments=self.instruments,
             timetable=TIMETABLE,
             risk=self.risk,
-            broker=UnrulyBroker(LOTS, seed=self.seed, mood=self.mood, calm_from=FRAMES),
+            broker=WatchfulBroker(LOTS, seed=self.seed, mood=self.mood, calm_from=FRAMES),
             **more,
         )
+        day.broker.journal = day.journal
+        return day
 
 
 @st.composite

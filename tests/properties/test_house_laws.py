@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import judges
 from hypothesis import HealthCheck, given, settings
-from random_days import recipes
+from random_days import MOODS, recipes
 
+from kitestring.domain.events import Reports
+from kitestring.domain.orders import ExecType
 from kitestring.domain.verdicts import Approved, Reduced
 from kitestring.engine.replay import replay
 
@@ -43,6 +45,12 @@ def test_the_same_seed_gives_the_same_journal_to_the_byte(recipe):
 
 @A_FEW
 @given(recipe=recipes())
+def test_nothing_leaves_the_house_before_it_is_in_the_journal(recipe):
+    judges.nothing_left_before_it_was_journalled(recipe.build().run())
+
+
+@A_FEW
+@given(recipe=recipes())
 def test_after_a_halt_exposure_never_grows(recipe):
     judges.no_exposure_after_a_halt(recipe.build().run())
 
@@ -72,7 +80,7 @@ def watched(recipe, look):
 @given(recipe=recipes())
 def test_whenever_nothing_is_under_way_working_orders_fit_the_books(recipe):
     def look(day, number, commit):
-        if judges.quiet(day) and commit.facts:
+        if judges.quiet(day):
             judges.working_orders_fit_the_books(day.core, day.core.state.now)
 
     day = watched(recipe, look)
@@ -103,3 +111,20 @@ def test_the_house_restored_from_any_commit_is_the_house_that_wrote_it_and_goes_
     for number, inbox, core in restored[::5]:
         commits = day.journal.commits(after=number)
         assert replay(core, commits, day.tape.records(), after=inbox).difference is None
+
+
+PATIENT = MOODS.map(lambda mood: mood._replace(refuses_changes=0, refuses_cancels=0, unknown=0))
+"""Told twice, an answer to a change, or "no answer", could as well be about the next change."""
+
+
+@settings(A_FEW, max_examples=15)
+@given(recipe=recipes(PATIENT))
+def test_reports_told_twice_change_nothing(recipe):
+    def look(day, number, commit):
+        for fact in commit.facts:
+            if isinstance(fact, Reports) and not any(
+                report.exec_type is ExecType.REPLACED for report in fact.reports
+            ):
+                judges.a_repetition_changes_nothing(judges.restores(day, number), fact)
+
+    watched(recipe, look)

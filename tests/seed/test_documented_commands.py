@@ -41,8 +41,9 @@ def blocks():
 def clone(tmp_path):
     """A folder that looks like the clone, where a day may leave its artifacts."""
     for entry in ROOT.iterdir():
-        if entry.name not in {"artifacts", ".venv", ".git", "my.yaml"}:
+        if entry.name not in {"artifacts", ".venv", ".git", "my.yaml", "my"}:
             (tmp_path / entry.name).symlink_to(entry)
+    (tmp_path / "my").mkdir()
     shelf = tmp_path / ".bin"
     shelf.mkdir()
     for name in ("python", "python3"):
