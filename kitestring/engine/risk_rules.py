@@ -92,6 +92,7 @@ _WITHOUT_KEY: Final = (
     ("HOUSE_FAULT", "The house failed and was rebuilt from its journal; only exits go out."),
     ("SESSION_CLOSED", "The market takes no orders now, or is not in continuous trading."),
     ("ENTRY_CUTOFF", "It is too late for a new position (sessions: entry_cutoff)."),
+    ("EXPIRES_TODAY", "A contract that expires today cannot be carried, so none is opened to be."),
     ("ORDER_UNTRUSTED", ""),
     ("MARKS_UNKNOWN", ""),
     ("BOOK_CONFLICT", ""),

@@ -69,10 +69,10 @@ def row(name, strategy, on, *, lots=1, **params):
 
 
 def strategies(slow, trail_atr):
-    """One that trades, one that cannot be sized, one with a trailed stop, one that never warms up."""
+    """One that cannot be sized, one that trades, one with a trailed stop, one that never warms up."""
     return (
-        row("cross-NIFTY", "ema_cross", NIFTY, fast=1, slow=slow),
         row("unsized", "ema_cross", NIFTY, lots=None, fast=1, slow=3),
+        row("cross-NIFTY", "ema_cross", NIFTY, fast=1, slow=slow),
         row(
             "trend-BANKNIFTY",
             "ema_trend",
