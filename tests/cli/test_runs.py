@@ -6,9 +6,12 @@ import shutil
 import zipfile
 from xml.etree import ElementTree as ET
 
+import msgspec
 import pytest
 from answered_days import ask
+from house_day import clock
 
+from kitestring.domain.events import Note
 from kitestring.store.journal import SqliteJournal
 
 
@@ -178,13 +181,15 @@ def test_a_day_that_is_running_is_asked_without_disturbing_it(halfway, tmp_path)
     shutil.copytree(halfway, tmp_path / "kept")
     (path,) = (tmp_path / "kept").rglob("journal.sqlite")
     journal = SqliteJournal(path)
-    before = journal.head
     try:
-        journal.measure_commit_ms(1)
+        (*_, (_, last)) = journal.commits()
+        note = Note(at=clock("09:26"), kind="test", sentence="The day went on.")
+        journal.commit(msgspec.structs.replace(last, at=note.at, facts=(note,), cells={}))
+        before = journal.head
         code, out, _ = ask("why", "unsized", "--artifacts", tmp_path / "kept")
         assert code == 0
-        assert out.splitlines()[2] == "The day is running: as recorded up to 09:25:38."
-        assert "running 09:25" in ask("days", "--artifacts", tmp_path / "kept")[1]
+        assert out.splitlines()[2] == "The day is running: as recorded up to 09:26:00."
+        assert "running 09:26" in ask("days", "--artifacts", tmp_path / "kept")[1]
         code, out, _ = ask("journal", "verify", "--artifacts", tmp_path / "kept")
         assert code == 0
         assert "day      running; verified as far as it was written just now" in out
