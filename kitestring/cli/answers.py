@@ -136,9 +136,9 @@ def days(*, artifacts: Path, as_json: bool) -> None:
     """List every run: date, market, how far it came, orders, trades, net. The newest comes last."""
     from kitestring.cli.run_lines import days_answer, days_lines  # noqa: PLC0415 - --help must be fast
     from kitestring.engine.run_card import figures  # noqa: PLC0415 - as above
-    from kitestring.store.paths import list_runs  # noqa: PLC0415 - as above
+    from kitestring.store.run_reader import every_run  # noqa: PLC0415 - as above
 
-    runs = [figures(paths) for paths in list_runs(artifacts)]
+    runs = [figures(paths) for paths in every_run(artifacts)]
     if as_json:
         _say_json(days_answer(runs))
     elif runs:
@@ -271,7 +271,7 @@ def _status(artifacts: Path, mode: str) -> Status:
     from kitestring.cli.status_lines import Status  # noqa: PLC0415 - --help must be fast
     from kitestring.engine.clocks import wall_now  # noqa: PLC0415 - as above
     from kitestring.store.event_tail import last_refusal  # noqa: PLC0415 - as above
-    from kitestring.store.paths import list_runs  # noqa: PLC0415 - as above
+    from kitestring.store.run_reader import every_run  # noqa: PLC0415 - as above
     from kitestring.store.state_store import StateStore  # noqa: PLC0415 - as above
     from kitestring.store.tape_reader import TapeReader  # noqa: PLC0415 - as above
 
@@ -283,7 +283,7 @@ def _status(artifacts: Path, mode: str) -> Status:
             do="trade one: python -m scripts.run_day; or name the folder with --artifacts",
         )
     age_s = wall_now() / 1_000_000 - path.stat().st_mtime
-    run = next((one for one in list_runs(artifacts) if one.folder.name == state.run), None)
+    run = next((one for one in every_run(artifacts) if one.folder.name == state.run), None)
     session = None
     if run is not None:
         with suppress(HouseError):  # without its tape the clock is shown, but not the progress
@@ -311,11 +311,10 @@ def _recorded(artifacts: Path, run: str | None, day: str | None) -> Recorded:
 
 
 def _one_before_the_latest(artifacts: Path) -> str:
-    from kitestring.store.paths import list_runs  # noqa: PLC0415 - --help must be fast
-    from kitestring.store.run_reader import chosen_run, newest  # noqa: PLC0415 - as above
+    from kitestring.store.run_reader import chosen_run, every_run, newest  # noqa: PLC0415 - --help must be fast
 
     latest = chosen_run(artifacts)
-    others = newest([one for one in list_runs(artifacts) if one != latest])
+    others = newest([one for one in every_run(artifacts) if one != latest])
     if not others:
         raise ConfigError(
             f"There is only one run in {artifacts}, and nothing to compare it with.",

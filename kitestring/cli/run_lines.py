@@ -8,7 +8,13 @@ from itertools import starmap
 from kitestring.cli.answer_text import RULE, labelled
 from kitestring.domain.ids import symbol_of
 from kitestring.domain.instants import ist, ist_clock
-from kitestring.domain.money import Money, average_px, decimal_rupees, show_rupees
+from kitestring.domain.money import (
+    UNITS_PER_RUPEE,
+    Money,
+    average_px,
+    decimal_rupees,
+    show_rupees,
+)
 from kitestring.engine.comparison import Comparison, Contrast, Difference, Outcome
 from kitestring.engine.run_card import RunFigures
 from kitestring.store.journal import VerifyResult
@@ -21,6 +27,7 @@ STATES = {
     RunState.DAMAGED: "damaged",
 }
 _DIFFERENCES_SHOWN = 40
+_PAISA = UNITS_PER_RUPEE // 100
 
 
 def days_lines(runs: Sequence[RunFigures]) -> list[str]:
@@ -229,7 +236,11 @@ def _rupees(found: Comparison) -> list[str]:
     whole = found.second.net - found.first.net
     if not found.sources and not whole:
         return ["No rupee of difference."]
-    rows = [(source.what, source.rupees, source.trades) for source in found.sources]
+    rows = [
+        (source.what, source.rupees, source.trades)
+        for source in found.sources
+        if source.trades or abs(int(source.rupees)) >= _PAISA
+    ]
     width = max(len(what) for what, _, _ in (*rows, ("the difference in net", whole, 0)))
     amounts = [show_rupees(rupees, signed=True) for _, rupees, _ in rows]
     total = show_rupees(whole, signed=True)

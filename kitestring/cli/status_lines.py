@@ -108,25 +108,37 @@ def rules_lines(
         view = used.get(rule.key)
         gauged = ""
         if view is not None and rule.value != "off":
-            gauged = f"{gauge(view.fraction)} {view.fraction:>4.0%} {view.used} of {view.limit}"
+            gauged = _used(view)
         codes = ", ".join(rule.codes) or "ticks kept out"
         lines.append(f"{rule.key:<24} {rule.value}")
         lines.append(f"    {codes}")
         if gauged:
             lines.append(f"    {gauged}")
         lines += labelled("", rule.meaning, indent=4)
+    lines += [RULE, "Each strategy's own, where its settings give it", ""]
+    for rule in rules:
+        if rule.own:
+            lines += labelled(f"{rule.own:<17} {rule.codes[0]}", rule.meaning, indent=36)
+            for key, view in used.items():
+                if key.endswith(f".{rule.own}"):
+                    lines.append(f"    {key}")
+                    lines.append(f"    {_used(view)}")
     lines += [RULE, "Always asked; these have no key and cannot be switched off", ""]
     for rule in rules:
-        if not rule.key:
+        if not rule.key and not rule.own:
             lines += labelled(rule.codes[0], rule.meaning, indent=18)
     return lines
+
+
+def _used(view: LimitView) -> str:
+    return f"{gauge(view.fraction)} {view.fraction:>4.0%} {view.used} of {view.limit}"
 
 
 def rules_answer(rules: Sequence[Rule], used: Mapping[str, LimitView]) -> list[dict[str, object]]:
     """The same for a machine."""
     return [
         {
-            "key": rule.key or None,
+            "key": rule.key or (f"strategies[].{rule.own}" if rule.own else None),
             "codes": rule.codes,
             "meaning": rule.meaning,
             "value": rule.value,

@@ -27,6 +27,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     meaning: str
     value: str
     """Its value today, in rupees or counts; ``off``; empty where it has none."""
+    own: str = ""
+    """Its key under a strategy in the settings, where each strategy has its own."""
 
 
 _CODES: Final = MappingProxyType(
@@ -75,13 +77,22 @@ _SAID_HERE: Final = MappingProxyType(
 )
 """Meanings of limits that are no single check of an entry."""
 
+_OWN: Final = (
+    ("trade_between", "STRATEGY_WINDOW", "Outside the hours in which the strategy may enter."),
+    ("loss_max", "STRATEGY_LOSS", ""),
+    ("fresh_signal", "SAME_SIGNAL", ""),
+    ("wait_minutes", "REENTRY_WAIT", ""),
+    ("max_reentries", "REENTRIES", ""),
+)
+"""Rules that each strategy may have for itself; an empty meaning is that of the check."""
+
 _WITHOUT_KEY: Final = (
     ("HALTED", "The day was halted; no new position until tomorrow."),
     ("OPERATOR", "The operator halted the day."),
     ("HOUSE_FAULT", "The house failed and was rebuilt from its journal; only exits go out."),
     ("SESSION_CLOSED", "The market takes no orders now, or is not in continuous trading."),
     ("ENTRY_CUTOFF", "It is too late for a new position (sessions: entry_cutoff)."),
-    ("STRATEGY_WINDOW", "Outside the strategy's own hours (strategies: trade_between)."),
+    ("EXPIRES_TODAY", "A contract that expires today cannot be carried, so none is opened to be."),
     ("ORDER_UNTRUSTED", ""),
     ("MARKS_UNKNOWN", ""),
     ("BOOK_CONFLICT", ""),
@@ -122,6 +133,10 @@ def rules(settings: RiskSettings, capital: Money) -> list[Rule]:
             value=values[key],
         )
         for key, codes in _CODES.items()
+    ]
+    found += [
+        Rule(key="", codes=(code,), meaning=meaning or checks[code], value="", own=own)
+        for own, code, meaning in _OWN
     ]
     found += [
         Rule(key="", codes=(code,), meaning=meaning or checks[code], value="")

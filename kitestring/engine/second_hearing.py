@@ -15,7 +15,7 @@ import ast
 import itertools
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from types import FrameType, MappingProxyType
@@ -24,6 +24,7 @@ from typing import Final
 import msgspec
 
 from kitestring.core.cells import Dirty
+from kitestring.core.portfolio import CELL as BOOK_CELL
 from kitestring.core.settings import StrategySettings
 from kitestring.core.strategy import INPUT_FIELDS, Inputs, StrategyDefinition
 from kitestring.core.strategy_engine import StrategyEngine
@@ -33,7 +34,7 @@ from kitestring.domain.ids import InstrumentId, StrategyId
 from kitestring.domain.instants import Instant
 from kitestring.domain.money import Price
 from kitestring.domain.ports import Manifest
-from kitestring.domain.positions import Fill
+from kitestring.domain.positions import Book, Fill
 from kitestring.domain.signals import Action, Decision, Signal
 
 Number = int | float | str | bool
@@ -88,9 +89,11 @@ def hear_again(
     settings: StrategySettings,
     definition: StrategyDefinition,
     manifest: Manifest,
+    opening: Mapping[str, bytes],
 ) -> Hearing:
     """Every answer of one strategy, from the facts of its day in their order.
 
+    ``opening`` are the cells the day began with: what was carried from the day before.
     Levels of stops and targets are not carried over to another traded instrument here: the
     journal's own signals say them.
     """
@@ -107,6 +110,12 @@ def hear_again(
     )
     last: dict[InstrumentId, Price] = {}
     position: dict[StrategyId, int] = {settings.name: 0}
+    engine.restore(opening)
+    for key, blob in opening.items():
+        if key.startswith(BOOK_CELL):
+            book = msgspec.msgpack.decode(blob, type=Book)
+            if book.strategy == settings.name:
+                position[settings.name] = book.net_qty
     said: list[Said] = []
     seen: list[tuple[Instant, int]] = []
     main = (settings.source, settings.minutes)

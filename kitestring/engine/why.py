@@ -215,9 +215,9 @@ def _heard(
         return None, definition, ""
     try:
         manifest = TapeReader(recorded.paths.tape).manifest
+        hearing = hear_again(facts, row, definition, manifest, recorded.opening_cells)
     except HouseError as error:
         return None, f"no bar can be looked at again: {error.what}", definition.path
-    hearing = hear_again(facts, row, definition, manifest)
     if not agrees(hearing, kept.holds, kept.signals):
         return (
             hearing,

@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from kitestring.domain.bars import Bar
 from kitestring.domain.errors import AnotherDayIsRunning, ConfigError, JournalDamaged, StoreError
 from kitestring.domain.events import DaySealed, Fact, RunOpened
 from kitestring.domain.instants import Instant
@@ -69,6 +70,16 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
         """Market time of the last commit; 0 before the first."""
         return self.commits[-1][1].at if self.commits else 0
 
+    @property
+    def opening_cells(self) -> dict[str, bytes]:
+        """The state the day began with, cell by cell: what lay there before its first bar closed."""
+        cells: dict[str, bytes] = {}
+        for _, commit in self.commits:
+            if any(isinstance(fact, Bar) for fact in commit.facts):
+                break
+            cells |= {key: bytes(raw) for key, raw in commit.cells.items() if raw is not None}
+        return cells
+
     def facts(self) -> Iterator[Fact]:
         """Every fact, in the order it became one."""
         for _, commit in self.commits:
@@ -110,7 +121,7 @@ def chosen_run(artifacts: Path, *, run: str | None = None, day: str | None = Non
     The latest is the one whose journal was written last. Raises ``ConfigError`` naming what there
     is where nothing fits.
     """
-    runs = list_runs(artifacts)
+    runs = every_run(artifacts)
     if not runs:
         raise ConfigError(
             f"There are no runs in {artifacts} yet.",
@@ -133,6 +144,16 @@ def chosen_run(artifacts: Path, *, run: str | None = None, day: str | None = Non
             do=f"python -m kitestring days --artifacts {artifacts} lists them",
         )
     return newest(fitting)[0]
+
+
+def every_run(artifacts: Path) -> list[RunPaths]:
+    """Every run there is, also the days of chains, which have folders of their own; by date."""
+    runs = list_runs(artifacts)
+    chains = artifacts / "groups"
+    if chains.is_dir():
+        for folder in sorted(chains.iterdir()):
+            runs += list_runs(folder)
+    return sorted(runs, key=lambda run: (run.date, run.mode, run.run_key, run.attempt))
 
 
 def newest(runs: list[RunPaths]) -> list[RunPaths]:

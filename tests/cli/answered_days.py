@@ -26,7 +26,7 @@ from kitestring.domain.money import money
 from kitestring.engine.paper_engine import PaperEngine, PaperPlan
 from kitestring.engine.strategy_files import read_strategy
 from kitestring.engine.watching import NobodyWatches
-from kitestring.exchange.fill_models import INSTANT, MARKET
+from kitestring.exchange.fill_models import MARKET
 
 CLIMB = 10
 """Points of NIFTY in a minute, up for six minutes, down for six."""
@@ -68,30 +68,36 @@ def row(name, strategy, on, *, lots=1, **params):
     )
 
 
-STRATEGIES = (
-    row("cross-NIFTY", "ema_cross", NIFTY, fast=1, slow=3),
-    row("unsized", "ema_cross", NIFTY, lots=None, fast=1, slow=3),
-    row(
-        "trend-BANKNIFTY",
-        "ema_trend",
-        BANKNIFTY,
-        fast=2,
-        slow=4,
-        atr_bars=2,
-        stop_atr=1.0,
-        trail_atr=1.5,
-        apart_atr=0.3,
-        last_entry_before_close=5,
-    ),
-    row("slow-ACME", "ema_cross", ACME, fast=2, slow=200),
-)
+def strategies(slow, trail_atr):
+    """One that cannot be sized, one that trades, one with a trailed stop, one that never warms up."""
+    return (
+        row("unsized", "ema_cross", NIFTY, lots=None, fast=1, slow=3),
+        row("cross-NIFTY", "ema_cross", NIFTY, fast=1, slow=slow),
+        row(
+            "trend-BANKNIFTY",
+            "ema_trend",
+            BANKNIFTY,
+            fast=2,
+            slow=4,
+            atr_bars=2,
+            stop_atr=1.0,
+            trail_atr=trail_atr,
+            apart_atr=0.3,
+            last_entry_before_close=5,
+        ),
+        row("slow-ACME", "ema_cross", ACME, fast=2, slow=200),
+    )
 
 
-def trade(artifacts, *, key="plainday", fill_model=MARKET, stop_after=None, hashed=None):
+def trade(artifacts, *, key="plainday", slow=3, trail_atr=1.5, stop_after=None, hashed=None):
     """Trade the day into a folder; after ``stop_after`` frames somebody presses Ctrl-C."""
     timetable = sessions(close="09:40", square_off="09:34", cutoff="09:32")
     settings = DaySettings(
-        date=DAY, capital=money("10000000"), run_key=key, strategies=STRATEGIES, risk=RELAXED
+        date=DAY,
+        capital=money("10000000"),
+        run_key=key,
+        strategies=strategies(slow, trail_atr),
+        risk=RELAXED,
     )
     feed = _Stopping(frames(), timetable, stop_after)
     definitions = {name: read_strategy(name) for name in ("ema_cross", "ema_trend")}
@@ -107,7 +113,7 @@ def trade(artifacts, *, key="plainday", fill_model=MARKET, stop_after=None, hash
             notes=(),
             definitions=definitions,
             charge_book=TwentyAnOrder(),
-            fill_model=fill_model,
+            fill_model=MARKET,
             seed=7,
             speed=None,
             artifacts=artifacts,
@@ -139,6 +145,3 @@ def ask(*typed):
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = run_command(house, [str(word) for word in typed])
     return code, out.getvalue(), err.getvalue()
-
-
-BOTH = {"market": MARKET, "instant": INSTANT}

@@ -1,15 +1,15 @@
 """The short days that are asked about, traded once per worker."""
 
 import pytest
-from answered_days import BOTH, trade
+from answered_days import trade
 
 
 @pytest.fixture(scope="session")
 def answered(tmp_path_factory):
-    """The same day traded twice: by quotes and latency, then at the asked price."""
+    """The same day traded twice: the second time with a slower average and a closer trail."""
     artifacts = tmp_path_factory.mktemp("answered") / "artifacts"
-    trade(artifacts, key="plainday", fill_model=BOTH["market"])
-    trade(artifacts, key="instants", fill_model=BOTH["instant"])
+    trade(artifacts, key="plainday")
+    trade(artifacts, key="slowlane", slow=5, trail_atr=1.0)
     return artifacts
 
 

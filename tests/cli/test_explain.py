@@ -30,8 +30,8 @@ ENTRY = [
     "charges       ₹332.52 (brokerage ₹20.00, STT ₹312.52)",
     "round trip    cross-NIFTY-001: long 65 NIFTY26NOVFUT, 09:19:00 ₹24,040.10 → 09:23:00 ₹24,039.90 by",
     "              reversal; gross -₹13.00, charges ₹186.26, net -₹199.26",
-    "round trip    cross-NIFTY-002: short 65 NIFTY26NOVFUT, 09:23:00 ₹24,039.90 → 09:32:00 ₹24,050.10 by",
-    "              reversal; gross -₹663.00, charges ₹186.26, net -₹849.26",
+    "round trip    cross-NIFTY-002: short 65 NIFTY26NOVFUT, 09:23:00 ₹24,039.90 → 09:29:00 ₹24,020.10 by",
+    "              reversal; gross +₹1,287.00, charges ₹186.26, net +₹1,100.74",
 ]  # fmt: skip
 
 

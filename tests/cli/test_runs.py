@@ -6,9 +6,12 @@ import shutil
 import zipfile
 from xml.etree import ElementTree as ET
 
+import msgspec
 import pytest
 from answered_days import ask
+from house_day import clock
 
+from kitestring.domain.events import Note
 from kitestring.store.journal import SqliteJournal
 
 
@@ -17,8 +20,8 @@ def test_days_lists_every_run(answered):
     assert (code, err) == (0, "")
     assert out.splitlines() == [
         "date         state     market       fills by  orders  trades         net  run",
-        "20 Nov 2026  finished  test frames  instant        9       3  -₹8,912.70  2026-11-20-paper-instants",
-        "20 Nov 2026  finished  test frames  market         9       3    -₹374.70  2026-11-20-paper-plainday",
+        "20 Nov 2026  finished  test frames  market         9       3  +₹1,575.30  2026-11-20-paper-plainday",
+        "20 Nov 2026  finished  test frames  market         9       3    +₹575.30  2026-11-20-paper-slowlane",
     ]  # fmt: skip
 
 
@@ -56,41 +59,39 @@ def test_a_machine_gets_the_days(answered):
     code, out, _ = ask("days", "--json", "--artifacts", answered)
     assert code == 0
     assert [(row["run"], row["state"], row["net"]) for row in json.loads(out)] == [
-        ("2026-11-20-paper-instants", "finished", -8912.7),
-        ("2026-11-20-paper-plainday", "finished", -374.6981),
+        ("2026-11-20-paper-plainday", "finished", 1575.3019),
+        ("2026-11-20-paper-slowlane", "finished", 575.3019),
     ]
 
 
 def test_two_runs_differ_decision_by_decision_down_to_the_rupee(answered):
-    code, out, err = ask("compare", "plain", "instants", "--artifacts", answered)
+    code, out, err = ask("compare", "plain", "slowlane", "--artifacts", answered)
     assert (code, err) == (0, "")
     rule = "─" * 64
     assert out.splitlines() == [
         "1  2026-11-20-paper-plainday · 20 Nov 2026, test frames, fills market, finished",
-        "2  2026-11-20-paper-instants · 20 Nov 2026, test frames, fills instant, finished",
+        "2  2026-11-20-paper-slowlane · 20 Nov 2026, test frames, fills market, finished",
         rule,
-        "                        1           2       2 − 1",
-        "orders                  9           9           =",
-        "fills                   5           5           =",
-        "round trips             3           3           =",
-        "won                     1           0          -1",
-        "refused by risk        22          22           =",
-        "gross            +₹212.00  -₹8,326.00  -₹8,538.00",
-        "charges           ₹586.70     ₹586.70       ₹0.00",
-        "slippage          ₹168.00   ₹8,706.00  +₹8,538.00",
-        "net              -₹374.70  -₹8,912.70  -₹8,538.00",
+        "                          1           2       2 − 1",
+        "orders                    9           9           =",
+        "fills                     5           5           =",
+        "round trips               3           3           =",
+        "won                       2           2           =",
+        "refused by risk          21          21           =",
+        "gross            +₹2,162.00  +₹1,162.00  -₹1,000.00",
+        "charges             ₹586.70     ₹586.70           =",
+        "slippage            ₹103.00     ₹103.00           =",
+        "net              +₹1,575.30    +₹575.30  -₹1,000.00",
         rule,
-        "25 decisions the same, 3 different",
-        "09:19 BUY  cross-NIFTY NIFTY26NOVFUT: 65 at ₹24,040.10 | ₹24,039.00: +₹71.50",
-        "09:23 SELL cross-NIFTY NIFTY26NOVFUT: 130 at ₹24,039.90 | ₹24,040.00: +₹13.00",
-        "09:24 SELL trend-BANKNIFTY BANKNIFTY26NOVFUT: 30 at ₹58,059.80 | ₹58,060.00: +₹6.00",
+        "27 decisions the same, 2 different",
+        "09:19 BUY  cross-NIFTY NIFTY26NOVFUT: only in the first (65 at ₹24,040.10)",
+        "09:21 BUY  cross-NIFTY NIFTY26NOVFUT: only in the second (65 at ₹24,060.10)",
         rule,
         "Where it comes from (+: the second run has more)",
-        "  entry prices of the same trades           +₹84.00  3 trades",
-        "  exit prices, left for the same reason  -₹8,622.00  3 trades",
-        "  charges of the same trades                  ₹0.00  3 trades",
-        "  open positions and rounding                 ₹0.00",
-        "  the difference in net                  -₹8,538.00",
+        "  exit prices, left for the same reason    +₹300.00  1 trade",
+        "  trades only the first has                +₹199.26  1 trade",
+        "  trades only the second has             -₹1,499.26  1 trade",
+        "  the difference in net                  -₹1,000.00",
     ]
 
 
@@ -103,7 +104,7 @@ def test_a_run_compared_with_itself_has_no_rupee_of_difference(answered):
 
 
 def test_the_sources_of_difference_add_up(answered):
-    _, out, _ = ask("compare", "instants", "plain", "--json", "--artifacts", answered)
+    _, out, _ = ask("compare", "slowlane", "plain", "--json", "--artifacts", answered)
     answer = json.loads(out)
     whole = answer["second"]["net"] - answer["first"]["net"]
     assert sum(one["rupees"] for one in answer["rupees_from"]) == pytest.approx(whole, abs=1e-9)
@@ -180,13 +181,15 @@ def test_a_day_that_is_running_is_asked_without_disturbing_it(halfway, tmp_path)
     shutil.copytree(halfway, tmp_path / "kept")
     (path,) = (tmp_path / "kept").rglob("journal.sqlite")
     journal = SqliteJournal(path)
-    before = journal.head
     try:
-        journal.measure_commit_ms(1)
+        (*_, (_, last)) = journal.commits()
+        note = Note(at=clock("09:26"), kind="test", sentence="The day went on.")
+        journal.commit(msgspec.structs.replace(last, at=note.at, facts=(note,), cells={}))
+        before = journal.head
         code, out, _ = ask("why", "unsized", "--artifacts", tmp_path / "kept")
         assert code == 0
-        assert out.splitlines()[2] == "The day is running: as recorded up to 09:25:38."
-        assert "running 09:25" in ask("days", "--artifacts", tmp_path / "kept")[1]
+        assert out.splitlines()[2] == "The day is running: as recorded up to 09:26:00."
+        assert "running 09:26" in ask("days", "--artifacts", tmp_path / "kept")[1]
         code, out, _ = ask("journal", "verify", "--artifacts", tmp_path / "kept")
         assert code == 0
         assert "day      running; verified as far as it was written just now" in out
@@ -200,21 +203,21 @@ def test_a_day_that_is_running_is_asked_without_disturbing_it(halfway, tmp_path)
 
 def test_the_latest_run_is_meant_where_none_is_named(answered):
     _, out, _ = ask("journal", "verify", "--artifacts", answered)
-    assert "run      instants" in out
+    assert "run      slowlane" in out
     _, out, _ = ask("why", "unsized", "--day", "2026-11-20", "--artifacts", answered)
-    assert "2026-11-20-paper-instants" in out
+    assert "2026-11-20-paper-slowlane" in out
     code, _, err = ask("why", "unsized", "--day", "2026-11-19", "--artifacts", answered)
     assert code == 2
     assert err.splitlines()[0] == f"There is no run of 2026-11-19 in {answered}."
     code, _, err = ask("journal", "verify", "2026", "--artifacts", answered)
     assert code == 2
     assert err.splitlines()[0] == (
-        "2 runs are called like 2026: 2026-11-20-paper-instants, 2026-11-20-paper-plainday."
+        "2 runs are called like 2026: 2026-11-20-paper-plainday, 2026-11-20-paper-slowlane."
     )
 
 
 def test_the_two_latest_runs_are_compared_where_none_are_named(answered):
-    _, named, _ = ask("compare", "plainday", "instants", "--artifacts", answered)
+    _, named, _ = ask("compare", "plainday", "slowlane", "--artifacts", answered)
     assert ask("compare", "--artifacts", answered) == (0, named, "")
     assert ask("compare", "plainday", "--artifacts", answered) == (0, named, "")
 

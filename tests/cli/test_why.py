@@ -26,15 +26,18 @@ def test_a_strategy_without_a_size_is_refused_by_risk_and_says_so(answered):
         "held          never",
         "refused       09:19:00 BUY NIFTY26NOVFUT NO_STOP: unsized gave no stop, so NIFTY26NOVFUT cannot be",
         "              sized; give the signal a stop, or the strategy fixed lots.",
-        "                       and again at 09:20:00, 09:21:00, 09:22:00, 09:29:00, 09:30:00, 09:31:00",
+        "                       and again at 09:20:00, 09:21:00, 09:22:00, 09:30:00, 09:31:00",
         "              09:23:00 SELL NIFTY26NOVFUT BOOK_CONFLICT: another strategy is long NIFTY26NOVFUT; a",
         "              SELL by unsized would work against it.",
         "              09:24:00 SELL NIFTY26NOVFUT NO_STOP: unsized gave no stop, so NIFTY26NOVFUT cannot be",
         "              sized; give the signal a stop, or the strategy fixed lots.",
         "                       and again at 09:25:00, 09:26:00, 09:27:00, 09:28:00",
+        "              09:29:00 BUY NIFTY26NOVFUT BOOK_CONFLICT: another strategy is short NIFTY26NOVFUT; a",
+        "              BUY by unsized would work against it.",
         "              09:32:00 BUY NIFTY26NOVFUT ENTRY_CUTOFF: no new positions after 09:32:00",
-        "                       and again at 09:33:00, 09:34:00",
-        "              09:35:00 SELL NIFTY26NOVFUT ENTRY_CUTOFF: no new positions after 09:32:00",
+        "                       and again at 09:33:00",
+        "              09:34:00 BUY NIFTY26NOVFUT ENTRY_CUTOFF: intraday positions are flat from 09:34:00",
+        "              09:35:00 SELL NIFTY26NOVFUT ENTRY_CUTOFF: intraday positions are flat from 09:34:00",
         "traded        no order was sent",
         "",
         "→ signal → refused by risk: NO_STOP: unsized gave no stop, so NIFTY26NOVFUT cannot be sized; give",
@@ -54,7 +57,7 @@ def test_an_order_the_exchange_refused_is_the_first_blocked_step(answered):
         "              params.apart_atr 0.30 · range 19.99 · fast 58,087.56 · slow 58,088.67",
         "              (the HOLD while flat that was given furthest down the strategy's text: it passed the",
         "              most of its conditions; it says nothing of distance)",
-        "rejected      09:30:00 KQTDDC2EK000000070JR: Intraday (MIS) orders are blocked after the square-off",
+        "rejected      09:30:00 KQTDDC2EK000000080K8: Intraday (MIS) orders are blocked after the square-off",
     ]  # fmt: skip
     assert lines[-2:] == [
         "→ order → rejected by exchange: Intraday (MIS) orders are blocked after the square-off time. Use",
@@ -115,7 +118,7 @@ def test_a_machine_gets_the_same_answer(answered):
     answer = json.loads(line)
     assert (answer["decided"], answer["fills"], answer["trades"]) == (17, 3, 2)
     assert answer["holds"] == {"already on the side of the trend": 8}
-    assert [one["code"] for one in answer["refusals"]] == ["ENTRY_CUTOFF"] * 5
+    assert [one["code"] for one in answer["refusals"]] == ["ENTRY_CUTOFF"] * 4
     assert answer["first_blocked_step"] == {
         "step": "signal → refused by risk",
         "what": "ENTRY_CUTOFF: no new positions after 09:32:00",
@@ -173,3 +176,18 @@ def test_a_time_that_is_none_is_refused(answered, at):
     code, _, err = ask("why", "unsized", "--at", at, "--artifacts", answered)
     assert code == 2
     assert f"{at} is no time of day; write it as 10:35" in err
+
+
+@pytest.mark.parametrize("strategy", ["cross-NIFTY", "unsized", "trend-BANKNIFTY", "slow-ACME"])
+def test_asked_again_a_strategy_answers_as_it_did(answered, halfway, strategy):
+    for run, artifacts in (("plainday", answered), ("slowlane", answered), ("plainday", halfway)):
+        _, out, _ = ask("why", strategy, "--run", run, "--json", "--artifacts", artifacts)
+        assert json.loads(out)["note"] == ""
+
+
+def test_a_day_that_was_resumed_answers_as_one_that_was_not(answered, tmp_path):
+    trade(tmp_path, stop_after=310)
+    trade(tmp_path)
+    for strategy in ("cross-NIFTY", "trend-BANKNIFTY"):
+        whole = told(answered, strategy, "--at", "09:31", "--json")
+        assert told(tmp_path, strategy, "--at", "09:31", "--json") == whole
