@@ -122,7 +122,9 @@ def test_strategies_go_on_with_what_they_remember(chain):
 
 
 def test_the_highest_equity_is_chained(chain):
-    openings = [facts_of(chain.artifacts, day, DayOpening)[0] for day in (TUESDAY, WEDNESDAY, THURSDAY)]
+    openings = [
+        facts_of(chain.artifacts, day, DayOpening)[0] for day in (TUESDAY, WEDNESDAY, THURSDAY)
+    ]
     assert [each.peak_equity for each in openings] == [
         money("2000240.5"), money("2003490.5"), money("2003490.5"),
     ]  # fmt: skip
@@ -179,7 +181,9 @@ def test_a_stop_between_two_days_changes_nothing(chain, tmp_path, stop_after):
     assert again.rows == chain.result.rows
 
 
-@pytest.mark.parametrize("lost", [("journal.sqlite", "summary.json"), ("summary.json", "trades.csv")])
+@pytest.mark.parametrize(
+    "lost", [("journal.sqlite", "summary.json"), ("summary.json", "trades.csv")]
+)
 def test_a_kill_in_a_day_or_behind_its_seal_changes_nothing(chain, tmp_path, lost):
     trade(config(HOLD), chain.bars, tmp_path / "a", stop_after=3)
     for name in lost:
@@ -200,9 +204,7 @@ def test_finished_days_are_told_again_and_not_traded_again(chain, tmp_path):
 def test_a_position_whose_strategy_is_gone_is_frozen_and_thaws_with_it(tmp_path):
     bars = bar_file(tmp_path, DAYS)
     ours = days_plan(request(config(HOLD), bars, tmp_path / "a"), read=read_script)
-    others = days_plan(
-        request(config("", name="stranger"), bars, tmp_path / "a"), read=read_script
-    )
+    others = days_plan(request(config("", name="stranger"), bars, tmp_path / "a"), read=read_script)
 
     def plan_of(day, opening):
         return (others if day == TUESDAY else ours).plan_of(day, opening)

@@ -64,9 +64,7 @@ def test_the_usual_layouts_are_recognised(tmp_path, text):
 
 def test_a_packed_file_is_unpacked(tmp_path):
     path = tmp_path / "ACME_1min.csv.gz"
-    path.write_bytes(
-        gzip.compress(b"date,open,high,low,close\n2024-01-01 09:15,100,102,99,101\n")
-    )
+    path.write_bytes(gzip.compress(b"date,open,high,low,close\n2024-01-01 09:15,100,102,99,101\n"))
     assert opens(path) == TWO[:1]
     assert read_bar_file(path).instrument.id == "NSE:ACME"
 
@@ -91,7 +89,10 @@ GOOD = "2024-01-01,09:15,100,102,99,101\n2024-01-01,09:16,100,102,99,101\n"
 @pytest.mark.parametrize(
     ("row", "why"),
     [
-        ("2024-01-01,09:17,100,98,99,101", "open 100, high 98, low 99, close 101 cannot all be true"),
+        (
+            "2024-01-01,09:17,100,98,99,101",
+            "open 100, high 98, low 99, close 101 cannot all be true",
+        ),
         ("2024-01-01,09:17,100,102,101,101", "cannot all be true"),
         ("2024-01-01,09:17,0,102,0,101", "cannot all be true"),
         ("2024-01-01,09:17,1oo,102,99,101", "'1oo' is no price in rupees"),
@@ -181,11 +182,15 @@ def test_two_files_share_their_minutes(tmp_path):
         ["NSE:ACME"], ["NSE:ACME", "NSE:BETA"],
     ]  # fmt: skip
     with pytest.raises(FeedError, match="are both of NSE:ACME"):
-        BarLibrary([one, written(tmp_path, "symbol," + HEAD + "ACME," + GOOD.split()[0] + "\n", "x.csv")])
+        BarLibrary(
+            [one, written(tmp_path, "symbol," + HEAD + "ACME," + GOOD.split()[0] + "\n", "x.csv")]
+        )
 
 
 def test_the_days_before_are_history_and_give_the_previous_close(tmp_path):
-    rows = "".join(f"2024-01-01,09:{minute},{minute},{minute},{minute},{minute}\n" for minute in range(15, 22))
+    rows = "".join(
+        f"2024-01-01,09:{minute},{minute},{minute},{minute},{minute}\n" for minute in range(15, 22)
+    )
     path = written(tmp_path, HEAD + rows + "2024-01-02,09:15,30,30,30,30\n")
     feed = BarLibrary([path]).feed(TUESDAY)
     assert feed.manifest.previous_close == {"NSE:ACME": price(21)}
