@@ -92,16 +92,12 @@ _WITHOUT_KEY: Final = (
     ("HOUSE_FAULT", "The house failed and was rebuilt from its journal; only exits go out."),
     ("SESSION_CLOSED", "The market takes no orders now, or is not in continuous trading."),
     ("ENTRY_CUTOFF", "It is too late for a new position (sessions: entry_cutoff)."),
-<<<<<<< HEAD
-    ("EXPIRES_TODAY", "A contract that expires today cannot be carried, so none is opened to be."),
-=======
     ("EXPIRES_TODAY", "A contract that expires today cannot be carried into tomorrow."),
     ("STRATEGY_WINDOW", "Outside the strategy's own hours (strategies: trade_between)."),
     ("STRATEGY_LOSS", "The strategy lost its own limit today (strategies: loss_max)."),
     ("SAME_SIGNAL", "Taken out, and its signal has not ended since (strategies: fresh_signal)."),
     ("REENTRY_WAIT", "Not so soon after an exit (strategies: wait_minutes)."),
     ("REENTRIES", "Entered again often enough today (strategies: max_reentries)."),
->>>>>>> authoring
     ("ORDER_UNTRUSTED", ""),
     ("MARKS_UNKNOWN", ""),
     ("BOOK_CONFLICT", ""),
