@@ -148,7 +148,7 @@ class MortalBroker(paper_broker.PaperBroker):
 
     def carry_out(self, command, at):
         """Carry out, between two chances to die."""
-        said = {"command": type(command).__name__, "tag": command.cl_ord_id}
+        said = {"command": type(command).__name__, "tag": command.cl_ord_id, "at": at}
         moments.now("before carrying out", **said)
         super().carry_out(command, at)
         moments.now("after carrying out", **said)
