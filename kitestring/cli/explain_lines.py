@@ -205,7 +205,7 @@ def _sums(story: OrderStory) -> list[str]:
         total = show_rupees(charge_as_money(items.total))
         lines += labelled("charges", f"{total} ({parts})" if parts else total)
     else:
-        reason = f" ({row.status.lower()}: {row.reason})" if row.reason else ""
+        reason = f" ({row.status.lower().replace('_', ' ')}: {row.reason})" if row.reason else ""
         lines += labelled("filled", f"nothing of {row.order_qty}{reason}")
     if row.intent.purpose is Purpose.STOP:
         moves = [level for level in story.levels if level.before != level.after]
@@ -215,7 +215,8 @@ def _sums(story: OrderStory) -> list[str]:
         )
         told = f"the position of {whose}"
         if moves and moves[0].before is not None and moves[-1].after is not None:
-            told += f"; trailed {len(moves)} times, {show_rupees(moves[0].before)} → "
+            often = "once" if len(moves) == 1 else f"{len(moves)} times"
+            told += f"; trailed {often}, {show_rupees(moves[0].before)} → "
             told += show_rupees(moves[-1].after)
         else:
             told += "; never moved"
