@@ -19,8 +19,10 @@ TABLE_DAYS_MAX = 40
 def days_start_lines(days: DaysStarted) -> list[str]:
     """What is about to be traded, with every stand-in named."""
     lines = [
-        f"{days.first:%d %b %Y} to {days.last:%d %b %Y}, {days.days} trading days · paper · "
-        f"{days.feed}",
+        (
+            f"{days.first:%d %b %Y} to {days.last:%d %b %Y}, {days.days} trading days · paper · "
+            f"{days.feed}"
+        ),
         f"capital {show_rupees(days.capital)} · {len(days.strategies)} strategies · "
         + days.charges_name,
         *wrapped("fills", days.fill_model, 6),
@@ -67,8 +69,10 @@ def days_end_lines(result: DaysResult) -> list[str]:
         rows.append(
             (
                 "max drawdown",
-                f"{show_rupees(fall.amount)} ({fall.pct} %), close of {fall.since:%d %b %Y} to "
-                f"close of {fall.until:%d %b %Y}",
+                (
+                    f"{show_rupees(fall.amount)} ({fall.pct} %), close of {fall.since:%d %b %Y} to "
+                    f"close of {fall.until:%d %b %Y}"
+                ),
             )
         )
     rows += _halts(result)

@@ -18,15 +18,15 @@ from typing import Final, assert_never
 
 import msgspec
 
+from kitestring.core.account import Account
 from kitestring.core.cells import Dirty
 from kitestring.core.exits import WITHDRAW_AFTER, Exits, Want
-from kitestring.core.instrument_view import InstrumentView
 from kitestring.core.market_data_engine import MarketDataEngine
 from kitestring.core.order_manager import Applied, OrderManager
 from kitestring.core.order_rules import judge, slices
 from kitestring.core.portfolio import Portfolio
 from kitestring.core.reconciler import differences
-from kitestring.core.risk_engine import EntryRequest, RiskEngine, Standing, Usage
+from kitestring.core.risk_engine import EntryRequest, RiskEngine, Usage
 from kitestring.core.settings import DaySettings, StrategySettings
 from kitestring.core.strategy import StrategyDefinition
 from kitestring.core.strategy_engine import StrategyEngine
@@ -50,7 +50,7 @@ from kitestring.domain.events import (
     TimerFired,
 )
 from kitestring.domain.ids import ClOrdIds, InstrumentId, StrategyId
-from kitestring.domain.instants import NEVER, SECOND, Instant, ist_clock
+from kitestring.domain.instants import NEVER, SECOND, Instant
 from kitestring.domain.instruments import Instrument, Segment
 from kitestring.domain.money import Money, Price
 from kitestring.domain.orders import (
@@ -66,7 +66,7 @@ from kitestring.domain.orders import (
 )
 from kitestring.domain.ports import MarginModel
 from kitestring.domain.positions import Book, CarriedPosition
-from kitestring.domain.sessions import PhaseKind, Session
+from kitestring.domain.sessions import Session
 from kitestring.domain.signals import Action, Signal
 from kitestring.domain.ticks import TickFrame
 from kitestring.domain.verdicts import (
@@ -91,11 +91,6 @@ REENTRY_WITHIN: Final = 60 * SECOND
 
 ENTRY_PATIENCE: Final = 30 * SECOND
 """How long the remainder of a protected market entry may rest before it is withdrawn."""
-MARGIN_ROOM_BP: Final = 200
-"""A MARKET order is counted at its protection price, up to 2 % away for the cheapest shares."""
-
-_EITHER_SIDE: Final = 2
-"""A ``book_sign`` that agrees with neither BUY nor SELL."""
 _RESTING: Final = (OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED)
 _UNCHANGED: Final = (ExecType.CANCEL_REJECTED, ExecType.REPLACE_REJECTED)
 _NOTHING: Final[tuple[Command, ...]] = ()
@@ -133,8 +128,6 @@ class TradingCore:
         previous_close: Mapping[InstrumentId, Price],
     ) -> None:
         self.settings = settings
-        self._margins = margins
-        self.opening_equity = settings.capital
         self.facts: list[Fact] = []
         self.dirty: Dirty = {}
         self.must_commit = False
@@ -161,18 +154,19 @@ class TradingCore:
         self.orders = OrderManager(self.dirty)
         self.portfolio = Portfolio(self.instruments, charge_book, self.dirty)
         self.exits = Exits(self.orders, self.instruments)
+        self.account = Account(
+            self.portfolio,
+            self.orders,
+            self.market.views,
+            sessions,
+            margins,
+            opening_equity=settings.capital,
+            stale_after=int(risk.stale_after_s * SECOND),
+        )
         self.risk = RiskEngine(risk, settings.capital, settings.date, self.dirty)
         self._ids = ClOrdIds(settings.run_key, settings.date)
         self._commands: list[Command] = []
         self._positions: dict[StrategyId, int] = {}
-        self._stale_after = int(risk.stale_after_s * SECOND)
-        self._watched = Standing(
-            at=0,
-            opening_equity=settings.capital,
-            equity=settings.capital,
-            peak_equity=settings.capital,
-            day_pnl=Money(0),
-        )
         for row in settings.strategies:
             self.risk.admit(row)
             self.portfolio.open(row.name, row.instrument, row.product)
@@ -236,7 +230,7 @@ class TradingCore:
             self.state = msgspec.msgpack.decode(raw, type=CoreState)
             self._ids = ClOrdIds(self.settings.run_key, self.settings.date, self.state.issued)
         if self.state.opening_equity is not None:
-            self._open_at(self.state.opening_equity)
+            self.account.open_at(self.state.opening_equity)
         self.orders.restore(cells)
         self.portfolio.restore(cells)
         self.risk.restore(cells)
@@ -246,12 +240,18 @@ class TradingCore:
         self._schedule()
 
     @property
+    def opening_equity(self) -> Money:
+        """What the day began with: capital, or what the day before has left."""
+        return self.account.opening_equity
+
+    @property
     def equity(self) -> Money:
-        """Opening capital and everything earned, lost and paid since, at the last marks."""
-        portfolio = self.portfolio
-        return (
-            self.opening_equity + portfolio.realised + self.unrealised() - portfolio.charges_money
-        )
+        """Opening equity and everything earned, lost and paid since, at the last marks."""
+        return self.account.equity
+
+    def unrealised(self) -> Money:
+        """Rupees on open positions at the last marks, before charges."""
+        return self.account.unrealised()
 
     # ── from yesterday ──────────────────────────────────────────────────────────────────────────
 
@@ -267,7 +267,7 @@ class TradingCore:
         assert not self.portfolio.fills
         assert not self.orders.placed
         self.state.opening_equity = opening.equity
-        self._open_at(opening.equity)
+        self.account.open_at(opening.equity)
         self.risk.open_with(opening.peak_equity)
         for sentence in self.strategies.take_over(opening.states):
             self._note("state not taken over", sentence)
@@ -277,10 +277,6 @@ class TradingCore:
         self.facts.append(opening)
         self.must_commit = True
         self._schedule()
-
-    def _open_at(self, equity: Money) -> None:
-        self.opening_equity = equity
-        self._watched.opening_equity = self._watched.peak_equity = equity
 
     def _carry(self, position: CarriedPosition) -> None:
         key, instrument = position.strategy, position.instrument
@@ -539,10 +535,10 @@ class TradingCore:
             bid_px=view.bid_px,
             ask_px=view.ask_px,
         )
-        standing = self._standing(settings, at)
+        standing = self.account.standing(settings, at, untrusted=self.state.untrusted)
         if settings.loss_max is not None:
             standing.strategy_pnl = book.result(view.last_px)
-        standing.margin_per_unit = self._margin_with_room(view, settings.product, side)
+        standing.margin_per_unit = self.account.margin_with_room(view, settings.product, side)
         verdict = self.risk.check_entry(request, standing)
         self.facts.append(verdict)
         self.must_commit = True
@@ -565,11 +561,6 @@ class TradingCore:
             return False
         self._send_entry(approved, signal, at)
         return True
-
-    def _margin_with_room(self, view: InstrumentView, product: Product, side: Side) -> Money:
-        """Margin of one more unit, with room for the protection price it may be counted at."""
-        margin = self._margins.unit_margin(view.instrument, product, side, view.last_px)
-        return margin + margin * MARGIN_ROOM_BP // 10_000
 
     def _send_entry(self, approved: Approved, signal: Signal, at: Instant) -> None:
         intent = approved.intent
@@ -744,27 +735,7 @@ class TradingCore:
     def _watch(self, at: Instant) -> None:
         """Weigh the day's result against the loss limits, at the marks of this moment."""
         self.state.next_watch = at + WATCH_EVERY
-        unrealised, open_positions = Money(0), 0
-        standing, views = self._watched, self._views
-        standing.marks_fresh = True
-        for instrument, books in self.portfolio.open_by_instrument.items():
-            view = views[instrument]
-            if at - view.last_at > self._stale_after:
-                standing.marks_fresh = False
-                standing.marks_why = (
-                    f"{view.instrument.symbol} last traded at {ist_clock(view.last_at)}"
-                )
-            px = view.last_px
-            for book in books:
-                unrealised += px * (book.net_qty * book.multiplier) - book.open_cost
-                open_positions += 1
-        portfolio = self.portfolio
-        day_pnl = portfolio.realised + unrealised - portfolio.charges_money
-        standing.at = at
-        standing.day_pnl = day_pnl
-        standing.equity = standing.opening_equity + day_pnl
-        standing.open_positions = open_positions
-        halt = self.risk.watch(standing)
+        halt = self.risk.watch(self.account.weigh(at))
         if halt is not None:
             self.facts.append(halt)
             self._halted(halt)
@@ -774,7 +745,7 @@ class TradingCore:
     def _watch_strategy(self, row: StrategySettings, at: Instant) -> None:
         """A strategy at its own loss limit is taken out, and enters no more today."""
         book, view = self.portfolio.books[row.name], self._views[row.instrument]
-        if not book.net_qty or at - view.last_at > self._stale_after:
+        if not book.net_qty or not self.account.fresh(view, at):
             return
         sentence = self.risk.watch_strategy(row, book.result(view.last_px), at)
         if sentence is not None:
@@ -886,18 +857,11 @@ class TradingCore:
 
     # ── what everything is measured against ─────────────────────────────────────────────────────
 
-    def unrealised(self) -> Money:
-        """Rupees on open positions at the last marks, before charges."""
-        total = Money(0)
-        for instrument, books in self.portfolio.open_by_instrument.items():
-            px = self._views[instrument].last_px
-            for book in books:
-                total = total + book.unrealised(px)
-        return total
-
     def limits_used(self) -> list[Usage]:
         """Every limit that is on, and how much of it is used now."""
-        rows = self.risk.used(self._standing(None, self.state.now))
+        rows = self.risk.used(
+            self.account.standing(None, self.state.now, untrusted=self.state.untrusted)
+        )
         for row in self.settings.strategies:
             pnl = self.portfolio.books[row.name].result(self._reference(row.instrument))
             rows += self.risk.used_by(row, pnl)
@@ -905,113 +869,6 @@ class TradingCore:
 
     def _reference(self, instrument: InstrumentId) -> Price:
         return self._views[instrument].last_px
-
-    def _standing(self, settings: StrategySettings | None, at: Instant) -> Standing:
-        """The account as risk sees it now: positions, working and unanswered orders at their worst."""
-        gross = longs = shorts = unrealised = symbol_worst = symbol_pnl = 0
-        open_positions = working_orders = book_sign = blocked = 0
-        own_working = False
-        marks_why = ""
-        for name, book in self.portfolio.books.items():
-            working = self.orders.by_strategy.get(name)
-            if not book.net_qty and not working:
-                if settings is not None and book.instrument == settings.instrument:
-                    symbol_pnl += int(book.realised) - int(book.charges.total) // 1_000_000
-                continue
-            view = self._views[book.instrument]
-            px = int(view.last_px)
-            low = high = owned = book.net_qty
-            for order in working.values() if working else ():
-                working_orders += 1
-                if order.purpose is Purpose.ENTRY:
-                    if order.side is Side.BUY:
-                        high += order.leaves_qty
-                    else:
-                        low -= order.leaves_qty
-            worst = high if abs(high) >= abs(low) else low
-            notional = worst * px * book.multiplier
-            gross += abs(notional)
-            longs += high * px * book.multiplier
-            shorts += low * px * book.multiplier
-            if worst:
-                open_positions += 1
-                blocked += self._blocked_margin(view, book.product, low, high)
-            pnl = owned * px * book.multiplier - int(book.open_cost)
-            unrealised += pnl
-            if owned and at - view.last_at > self._stale_after:
-                marks_why = f"{view.instrument.symbol} last traded at {ist_clock(view.last_at)}"
-            if settings is not None and book.instrument == settings.instrument:
-                symbol_worst += abs(notional)
-                symbol_pnl += int(book.realised) + pnl - int(book.charges.total) // 1_000_000
-                if name == settings.name:
-                    own_working = high != owned or low != owned
-                elif book.product is settings.product and worst:
-                    sign = 1 if worst > 0 else -1
-                    # While another book turns round, either side may end up against it.
-                    against = (high > 0 > low) or book_sign not in (0, sign)
-                    book_sign = _EITHER_SIDE if against else sign
-        portfolio = self.portfolio
-        day_pnl = portfolio.realised + Money(unrealised) - portfolio.charges_money
-        closed_code, why = ("", "") if settings is None else self._entries_closed(settings, at)
-        equity = self.opening_equity + day_pnl
-        return Standing(
-            at=at,
-            entries_open=not closed_code,
-            entries_closed_why=why,
-            entries_closed_code=closed_code,
-            opening_equity=self.opening_equity,
-            equity=equity,
-            peak_equity=self.opening_equity,
-            day_pnl=day_pnl,
-            marks_fresh=not marks_why,
-            marks_why=marks_why,
-            open_positions=open_positions,
-            working_orders=working_orders,
-            gross=Money(gross),
-            net=Money(longs if abs(longs) >= abs(shorts) else shorts),
-            symbol_worst=Money(symbol_worst),
-            symbol_pnl=Money(symbol_pnl),
-            book_sign=book_sign,
-            own_working=own_working,
-            orders_untrusted=self.state.untrusted,
-            available_cash=self.opening_equity
-            + portfolio.realised
-            - portfolio.charges_money
-            - Money(blocked),
-        )
-
-    def _blocked_margin(self, view: InstrumentView, product: Product, low: int, high: int) -> int:
-        """What the broker ties up for a book at the larger of its two worst cases."""
-        unit_margin, px = self._margins.unit_margin, view.last_px
-        long = int(unit_margin(view.instrument, product, Side.BUY, px)) * max(high, 0)
-        short = int(unit_margin(view.instrument, product, Side.SELL, px)) * max(-low, 0)
-        return max(long, short)
-
-    def _entries_closed(self, settings: StrategySettings, at: Instant) -> tuple[str, str]:
-        """Why no new position may be taken now, as a code and in words; empty when one may."""
-        view = self._views[settings.instrument]
-        session = self.sessions[view.instrument.segment]
-        phase = session.phase_at(at)
-        if phase is not PhaseKind.CONTINUOUS:
-            return "SESSION_CLOSED", f"the market is {phase}"
-        if settings.product is not Product.MIS and view.instrument.expiry == session.date:
-            return "EXPIRES_TODAY", (
-                f"{view.instrument.symbol} expires today and cannot be carried; no new positions"
-            )
-        if settings.product is Product.MIS and at >= session.square_off_at:
-            return (
-                "ENTRY_CUTOFF",
-                f"intraday positions are flat from {ist_clock(session.square_off_at)}",
-            )
-        if at >= session.entry_cutoff_at:
-            return "ENTRY_CUTOFF", f"no new positions after {ist_clock(session.entry_cutoff_at)}"
-        source = self._views[settings.source]
-        for watched in (view, source):
-            if watched.stale:
-                return "STALE_DATA", (
-                    f"{watched.instrument.symbol} has not traded since {ist_clock(watched.last_at)}"
-                )
-        return "", ""
 
     # ── time's bookkeeping ──────────────────────────────────────────────────────────────────────
 

@@ -191,7 +191,7 @@ class DaysResult(msgspec.Struct, frozen=True, kw_only=True):
         return sum(row.halted is not None for row in self.rows)
 
     def counted(self, what: str) -> int:
-        """The sum of a whole-number column of the days: ``trades``, ``orders``, ``wins`` …"""
+        """The sum of a whole-number column of the days: ``trades``, ``orders``, ``wins`` …."""
         return sum(int(getattr(row, what)) for row in self.rows)
 
     def summary(self) -> dict[str, object]:

@@ -84,7 +84,7 @@ class PaperPlan(msgspec.Struct, frozen=True, kw_only=True):
     """The feed is of recorded bars, not of ticks."""
     held: bool = False
     """A day of the past, played as fast as possible: its journal is put on disk whole, at its seal
-    (docs/decisions/0008). Interrupted, it is traded again from its opening."""
+    (docs/decisions/0009). Interrupted, it is traded again from its opening."""
     quiet: bool = False
     """One of many days: the familiar paths are not touched."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -123,7 +124,7 @@ def check_bars(path: Path) -> BarReport:
 
 def _gaps(day: dt.date, inside: Sequence[tuple[int, int, int, int, int, int, int]]) -> list[BadRow]:
     found: list[BadRow] = []
-    for earlier, later in zip(inside, inside[1:], strict=False):
+    for earlier, later in itertools.pairwise(inside):
         empty = (later[0] - earlier[0]) // MINUTE - 1
         if empty:
             since = ist_clock(earlier[0] + MINUTE)

@@ -330,10 +330,10 @@ class BarFeed:
         for file, shown in self._shown:
             for one in shown:
                 name = one.id
-                for open_at, o, h, l, c, v, _ in self._library.rows(file, self._day).inside:
+                for open_at, o, h, low, c, v, _ in self._library.rows(file, self._day).inside:
                     bar = Bar(
                         name, 1, open_at, open_at + MINUTE,
-                        Price(o), Price(h), Price(l), Price(c), v,
+                        Price(o), Price(h), Price(low), Price(c), v,
                     )  # fmt: skip
                     here = minutes.get(open_at)
                     if here is None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -267,7 +268,7 @@ def step_minutes(days: Mapping[dt.date, Sequence[BarRow]]) -> int:
     """The commonest distance between two bars of a day, in minutes; 1 where there is no pair."""
     steps: Counter[int] = Counter()
     for rows in days.values():
-        for earlier, later in zip(rows, rows[1:], strict=False):
+        for earlier, later in itertools.pairwise(rows):
             steps[(later[0] - earlier[0]) // MINUTE] += 1
     return min(steps, key=lambda step: (-steps[step], step), default=1)
 

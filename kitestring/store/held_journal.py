@@ -3,7 +3,7 @@
 The law: the same commits give the same bytes and the same chain as a journal written step by step;
 the file appears whole (written aside, synced, renamed) or not at all. So a day of a past market that
 is interrupted leaves no journal, and is traded again from its opening, to the same end. Never for
-a day whose orders can reach anybody (docs/decisions/0008).
+a day whose orders can reach anybody (docs/decisions/0009).
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""The commands for authors: a new strategy, its sample day, and the list of all."""
+"""The commands for authors: a new strategy, its sample day, and the list of all.
+
+Where the synthetic market or the house was changed on purpose, read the difference and write anew:
+``python -m kitestring check NAME > tests/cli/check/NAME.txt``.
+"""
 
 from __future__ import annotations
 

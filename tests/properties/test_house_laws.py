@@ -113,6 +113,7 @@ def test_the_house_restored_from_any_commit_is_the_house_that_wrote_it_and_goes_
         assert replay(core, commits, day.tape.records(), after=inbox).difference is None
 
 
+ANSWERS = (ExecType.REPLACED, ExecType.REPLACE_REJECTED, ExecType.CANCEL_REJECTED)
 PATIENT = MOODS.map(lambda mood: mood._replace(refuses_changes=0, refuses_cancels=0, unknown=0))
 """Told twice, an answer to a change, or "no answer", could as well be about the next change."""
 
@@ -123,7 +124,7 @@ def test_reports_told_twice_change_nothing(recipe):
     def look(day, number, commit):
         for fact in commit.facts:
             if isinstance(fact, Reports) and not any(
-                report.exec_type is ExecType.REPLACED for report in fact.reports
+                report.exec_type in ANSWERS for report in fact.reports
             ):
                 judges.a_repetition_changes_nothing(judges.restores(day, number), fact)
 

@@ -117,8 +117,8 @@ def the_halt_is_not_heeded(patch):
     patch.setattr(RiskEngine, "check_entry", check_entry)
 
 
-def positions_are_not_written_with_every_commit(patch):
-    patch.setattr(Portfolio, "touch_open", lambda self: None)
+def changed_positions_are_not_written(patch):
+    patch.setattr(Portfolio, "touch", lambda self, book: None)
 
 
 def sizes_are_not_cut_to_the_limits(patch):
@@ -138,7 +138,7 @@ FAULTS = [
         after(judges.nothing_left_before_it_was_journalled),
     ),
     (the_halt_is_not_heeded, after(judges.no_exposure_after_a_halt)),
-    (positions_are_not_written_with_every_commit, at_every_commit(restored)),
+    (changed_positions_are_not_written, at_every_commit(restored)),
     (sizes_are_not_cut_to_the_limits, at_every_commit(limits)),
     (stops_are_not_placed, at_every_commit(quiet_books)),
 ]

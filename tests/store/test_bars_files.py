@@ -183,7 +183,12 @@ def test_two_files_share_their_minutes(tmp_path):
     ]  # fmt: skip
     with pytest.raises(FeedError, match="are both of NSE:ACME"):
         BarLibrary(
-            [one, written(tmp_path, "symbol," + HEAD + "ACME," + GOOD.split()[0] + "\n", "x.csv")]
+            [
+                one,
+                written(
+                    tmp_path, "symbol," + HEAD + "ACME," + GOOD.split(maxsplit=1)[0] + "\n", "x.csv"
+                ),
+            ]
         )
 
 
