@@ -293,7 +293,7 @@ def _status(artifacts: Path, mode: str) -> Status:
         state=state,
         how=None if run is None else run.state(),
         session=session,
-        refusal=last_refusal(artifacts / "logs" / "events.jsonl", state.run),
+        refusal=None if run is None else last_refusal(run.events, state.run),
         age_s=age_s,
     )
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from kitestring.cli.answer_text import RULE, after, labelled, to_the_ms
 from kitestring.domain.charges import NO_CHARGES, Charges
 from kitestring.domain.ids import symbol_of
-from kitestring.domain.instants import Instant, ist, ist_clock
+from kitestring.domain.instants import Instant, ist, ist_clock, ist_date
 from kitestring.domain.money import (
     Money,
     average_px,
@@ -149,6 +149,8 @@ def _steps(story: OrderStory) -> list[Step]:
         moved = "changed"
         if level.before != level.after and level.before is not None and level.after is not None:
             moved = f"stop {show_rupees(level.before)} → {show_rupees(level.after)}"
+        elif level.price is not None:
+            moved = f"limit {show_rupees(level.price)}"
         if level.order_qty is not None and level.order_qty != intent.order_qty:
             moved += f", quantity {level.order_qty}"
         later.append(Step(level.at, "change", moved))
@@ -203,14 +205,18 @@ def _sums(story: OrderStory) -> list[str]:
         total = show_rupees(charge_as_money(items.total))
         lines += labelled("charges", f"{total} ({parts})" if parts else total)
     else:
-        reason = f" ({row.status.lower()}: {row.reason})" if row.reason else ""
+        reason = f" ({row.status.lower().replace('_', ' ')}: {row.reason})" if row.reason else ""
         lines += labelled("filled", f"nothing of {row.order_qty}{reason}")
     if row.intent.purpose is Purpose.STOP:
         moves = [level for level in story.levels if level.before != level.after]
-        whose = ", ".join(entry.cl_ord_id for entry in story.opened_by) or row.intent.strategy
+        whose = (
+            ", ".join(entry.cl_ord_id for entry in story.opened_by)
+            or f"{row.intent.strategy}, carried"
+        )
         told = f"the position of {whose}"
         if moves and moves[0].before is not None and moves[-1].after is not None:
-            told += f"; trailed {len(moves)} times, {show_rupees(moves[0].before)} → "
+            often = "once" if len(moves) == 1 else f"{len(moves)} times"
+            told += f"; trailed {often}, {show_rupees(moves[0].before)} → "
             told += show_rupees(moves[-1].after)
         else:
             told += "; never moved"
@@ -222,7 +228,7 @@ def _trip(trade: RoundTrip) -> str:
     held = "long" if trade.side is Side.BUY else "short"
     net = trade.gross - charge_as_money(trade.charges.total)
     text = (
-        f"{held} {trade.qty} {symbol_of(trade.instrument)}, {ist_clock(trade.entry_at)} "
+        f"{held} {trade.qty} {symbol_of(trade.instrument)}, {_entered(trade)} "
         f"{show_rupees(trade.entry_px)} → {ist_clock(trade.exit_at)} {show_rupees(trade.exit_px)} "
         f"by {trade.exit_reason}; gross {show_rupees(trade.gross, signed=True)}, charges "
         f"{show_rupees(charge_as_money(trade.charges.total))}, net {show_rupees(net, signed=True)}"
@@ -230,6 +236,14 @@ def _trip(trade: RoundTrip) -> str:
     if trade.risk:
         text += f", {int(net) / int(trade.risk):+.2f} R"
     return text
+
+
+def _entered(trade: RoundTrip) -> str:
+    """When it was entered, with the date where that was another day."""
+    clock = ist_clock(trade.entry_at)
+    if ist_date(trade.entry_at) == ist_date(trade.exit_at):
+        return clock
+    return f"{ist(trade.entry_at):%d %b %Y} {clock}"
 
 
 def _slippage(story: OrderStory) -> Money:

@@ -43,6 +43,8 @@ class Level(msgspec.Struct, frozen=True, kw_only=True):
     before: Price | None
     after: Price | None
     order_qty: int | None
+    price: Price | None = None
+    """The new limit, if it was given one."""
 
 
 class OrderStory(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +64,7 @@ class OrderStory(msgspec.Struct, frozen=True, kw_only=True):
     cancels: tuple[CancelOrder, ...]
     fills: tuple[Fill, ...]
     opened_by: tuple[OrderRow, ...]
-    """Of a stop or an exit: the entries of the position it protects or closes."""
+    """Of a stop or an exit: today's entries of the position it protects or closes."""
     trades: tuple[RoundTrip, ...]
     """The round trips its fills are part of, or that it protected."""
 
@@ -163,7 +165,13 @@ def _story(row: OrderRow, facts: Sequence[Fact], table: dict[str, OrderRow]) -> 
             case ModifyOrder() if fact.cl_ord_id == tag:
                 after = fact.stop_px if fact.stop_px is not None else stop_px
                 levels.append(
-                    Level(at=fact.at, before=stop_px, after=after, order_qty=fact.order_qty)
+                    Level(
+                        at=fact.at,
+                        before=stop_px,
+                        after=after,
+                        order_qty=fact.order_qty,
+                        price=fact.price,
+                    )
                 )
                 stop_px = after
             case CancelOrder() if fact.cl_ord_id == tag:
@@ -218,17 +226,19 @@ def _position(
     ]
     if entry:
         return trades, []
-    net = 0
     entries: dict[str, OrderRow] = {}
+    latest: OrderRow | None = None
     for fact in facts:
+        if isinstance(fact, PlaceOrder) and fact.cl_ord_id == row.cl_ord_id:
+            break
         if isinstance(fact, Fill) and fact.strategy == strategy:
-            if fact.at > at:
-                break
-            before, net = net, net + fact.qty * fact.side.sign
-            if before * net <= 0:
-                entries.clear()
-            if net and net * fact.side.sign > 0 and fact.cl_ord_id in table:
-                entries[fact.cl_ord_id] = table[fact.cl_ord_id]
+            latest = table.get(fact.cl_ord_id)
+            if latest is not None and latest.intent.purpose is Purpose.ENTRY:
+                entries[latest.cl_ord_id] = latest
+        elif isinstance(fact, RoundTrip) and fact.strategy == strategy:
+            # What closed it may, in a reversal, have opened the next.
+            last = latest.cl_ord_id if latest is not None else ""
+            entries = {tag: one for tag, one in entries.items() if tag == last}
     return trades, list(entries.values())
 
 

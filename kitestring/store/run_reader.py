@@ -21,6 +21,7 @@ from kitestring.domain.errors import AnotherDayIsRunning, ConfigError, JournalDa
 from kitestring.domain.events import DaySealed, Fact, RunOpened
 from kitestring.domain.instants import Instant
 from kitestring.domain.ports import Commit
+from kitestring.domain.positions import Fill
 from kitestring.store import journal_file
 from kitestring.store.journal import VerifyResult, verify
 from kitestring.store.paths import RunPaths, RunState, list_runs
@@ -72,10 +73,10 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def opening_cells(self) -> dict[str, bytes]:
-        """The state the day began with, cell by cell: what lay there before its first bar closed."""
+        """The state the day began with: each cell before the first bar closed or order filled."""
         cells: dict[str, bytes] = {}
         for _, commit in self.commits:
-            if any(isinstance(fact, Bar) for fact in commit.facts):
+            if any(isinstance(fact, Bar | Fill) for fact in commit.facts):
                 break
             cells |= {key: bytes(raw) for key, raw in commit.cells.items() if raw is not None}
         return cells
