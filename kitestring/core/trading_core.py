@@ -822,8 +822,12 @@ class TradingCore:
             return
         flatten = command.word is OperatorWord.FLATTEN
         policy = HaltPolicy.FLATTEN if flatten else HaltPolicy.KEEP_PROTECTED
-        sentence = f"The operator said {command.word}: {command.reason or 'no reason given'}."
-        halt = self.risk.halt("OPERATOR", sentence, policy, command.at)
+        if command.word is OperatorWord.FAULT:
+            code, sentence = "HOUSE_FAULT", command.reason
+        else:
+            code = "OPERATOR"
+            sentence = f"The operator said {command.word}: {command.reason or 'no reason given'}."
+        halt = self.risk.halt(code, sentence, policy, command.at)
         if halt is not None:
             self.facts.append(halt)
             self._halted(halt)

@@ -55,6 +55,8 @@ class OperatorWord(StrEnum):
     HALT = "halt"
     FLATTEN = "flatten"
     STOP = "stop"
+    FAULT = "fault"
+    """Not a person's word: the engine's own, after it had to rebuild the house from its journal."""
 
 
 class OperatorCommand(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="operator"):

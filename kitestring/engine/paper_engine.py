@@ -26,7 +26,14 @@ from kitestring.core.strategy import StrategyDefinition
 from kitestring.core.trading_core import TradingCore
 from kitestring.domain.charges import ChargeBook
 from kitestring.domain.errors import HouseError, StoreError
-from kitestring.domain.events import DayOpening, DaySealed, Gap, RunOpened
+from kitestring.domain.events import (
+    DayOpening,
+    DaySealed,
+    Gap,
+    OperatorCommand,
+    OperatorWord,
+    RunOpened,
+)
 from kitestring.domain.ids import InstrumentId
 from kitestring.domain.instants import NEVER
 from kitestring.domain.instruments import Instrument, Segment
@@ -34,7 +41,6 @@ from kitestring.domain.money import Price
 from kitestring.domain.orders import Product
 from kitestring.domain.ports import Feed, Journal
 from kitestring.domain.sessions import Session
-from kitestring.domain.verdicts import HaltPolicy
 from kitestring.engine.clocks import AsFastAsPossible, Pace, TimesFaster, wall_now, wall_seconds
 from kitestring.engine.day_result import day_result
 from kitestring.engine.recovery import Story, forgotten, read_story, restore, still_unanswered
@@ -244,15 +250,14 @@ class PaperEngine:
             else:
                 self._open(day)
             if attempt > 1:
-                halt = core.risk.halt(
-                    "HOUSE_FAULT",
-                    f"The house failed and was rebuilt from its journal ({self._fault}); "
-                    "positions stay protected, no new ones are taken today.",
-                    HaltPolicy.KEEP_PROTECTED,
-                    core.state.now,
+                day.tell(
+                    OperatorCommand(
+                        at=core.state.now,
+                        word=OperatorWord.FAULT,
+                        reason=f"The house failed and was rebuilt from its journal ({self._fault});"
+                        " positions stay protected, no new ones are taken today.",
+                    )
                 )
-                if halt is not None:
-                    day.record(halt)
             asyncio.run(day.run())
             if day.interrupted:
                 day.note("interrupted", "Stopped by the operator; the same command goes on.")

@@ -49,8 +49,6 @@ from kitestring.domain.verdicts import (
 
 ENGINE_NOTES: Final = frozenset({"opened", "resumed", "interrupted"})
 """Notes that the engine writes between events; all other notes are the core's."""
-HOUSE_FAULT: Final = "HOUSE_FAULT"
-"""The code of the one halt that the engine, not the core, decides."""
 
 _TOLD = (Reports, BrokerSnapshot, OperatorCommand, Gap, SessionEnded)
 
@@ -228,8 +226,6 @@ def _sorted_out(commits: Iterable[tuple[int, Commit]]) -> Iterator[_Recorded]:
 def _is_engines(fact: Fact) -> bool:
     if isinstance(fact, Note):
         return fact.kind in ENGINE_NOTES
-    if isinstance(fact, HaltSession):
-        return fact.code == HOUSE_FAULT
     return isinstance(fact, (RunOpened, DaySealed))
 
 

@@ -99,7 +99,12 @@ def meets_quote(floor: Floor, order: ExchangeOrder, market: Market, at: Instant)
 def take_quote(floor: Floor, order: ExchangeOrder, market: Market, at: Instant) -> None:
     """Trade with what stands on the other side, as far as it goes."""
     if floor.model.immediate:
-        px = order.limit_px if order.ord_type in (OrdType.LIMIT, OrdType.SL) else market.last_px(at)
+        if order.ord_type is OrdType.LIMIT:
+            px = order.limit_px
+        elif order.ord_type is OrdType.SL:
+            px = order.stop_px  # What a stop asks for is its trigger; its limit is protection.
+        else:
+            px = market.last_px(at)
         floor.trade(order, order.leaves, px, at)
         return
     tick = market.tick
