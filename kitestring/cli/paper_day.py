@@ -44,7 +44,7 @@ def paper_plan(
     feed: Feed | None = None,
     opening: DayOpening | None = None,
     *,
-    read: ReadStrategy = read_strategy,
+    read: ReadStrategy | None = None,
 ) -> PaperPlan:
     """The plan of a paper day, every choice made and checked; ``opening`` is of the day before."""
     config = request.file.config
@@ -56,7 +56,7 @@ def paper_plan(
         manifest,
         engines=request.engines,
         identity=("paper", str(request.seed), book.name, str(request.charges_as_of)),
-        read_strategy=read,
+        read_strategy=read or read_strategy,
         carried={
             position.strategy: position.instrument.id
             for position in (opening.positions if opening is not None else ())
