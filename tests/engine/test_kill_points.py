@@ -103,7 +103,7 @@ def test_a_day_killed_once_ends_as_if_it_had_not_been(house, whole, moment, coun
 
 MANY_DEATHS = {
     "while it recovers": [
-        ("after commit of an order", 7),
+        ("after commit of an order", 6),
         ("before restoring", 1),
         ("after restoring", 1),
         ("before carrying out", 1),
