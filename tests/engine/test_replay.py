@@ -21,7 +21,7 @@ from kitestring.core.exits import Exits
 from kitestring.core.trading_core import TradingCore
 from kitestring.domain.events import Gap, OperatorCommand, OperatorWord
 from kitestring.domain.signals import buy
-from kitestring.domain.verdicts import HaltPolicy, PlaceOrder
+from kitestring.domain.verdicts import PlaceOrder
 from kitestring.engine.replay import replay
 from kitestring.exchange.fill_models import MARKET
 
@@ -178,10 +178,9 @@ def test_operator_gaps_and_the_halt_after_a_fault_of_the_house_are_followed():
             day.day.tell(Gap(start_at=clock("09:16"), end_at=clock("09:16:10"), reason="test"))
         if place == 75:
             day.day.note("resumed", "Resumed after frame 75.")
-            halt = day.core.risk.halt(
-                "HOUSE_FAULT", "It failed.", HaltPolicy.KEEP_PROTECTED, day.core.state.now
+            day.day.tell(
+                OperatorCommand(at=day.core.state.now, word=OperatorWord.FAULT, reason="It failed.")
             )
-            day.day.record(halt)
         if place == 160:
             day.day.tell(
                 OperatorCommand(at=day.core.state.now, word=OperatorWord.FLATTEN, reason="enough")
