@@ -283,7 +283,7 @@ def _say_in_order(name: str, strategies: int, *, as_json: bool) -> None:
 def _trade(request: DayRequest, run: RunDay, *, as_json: bool) -> None:
     from kitestring.cli.console import console_for  # noqa: PLC0415 - --help must be fast
 
-    console = console_for(sys.stderr if as_json else sys.stdout)
+    console = console_for(sys.stderr if as_json else sys.stdout, sys.stdin)
     try:
         result = run(request, console)
     finally:

@@ -23,6 +23,10 @@ def wall_now() -> Instant:
     return time.time_ns() // 1000
 
 
+SLICE_S = 0.05
+"""The longest sleep in one piece, in wall seconds."""
+
+
 class Pace(Protocol):
     """How market time relates to the wall clock."""
 
@@ -47,20 +51,84 @@ class AsFastAsPossible:
         await asyncio.sleep(0)
 
 
-class TimesFaster:
-    """Market time passes ``speed`` times as fast as the wall clock, from the first frame on."""
+class Throttle:
+    """Market time passes ``speed`` times as fast as the wall clock; the speed may change on the way.
 
-    every_frame = True
+    ``None`` is as fast as possible. A pause, a change and a release are seen within ``SLICE_S``.
+    """
 
-    def __init__(self, speed: float) -> None:
+    __slots__ = ("_asked", "_at", "_paused", "_released", "_speed", "_wall")
+
+    def __init__(self, speed: float | None) -> None:
         self._speed = speed
-        self._began_wall: float | None = None
-        self._began_at: Instant = 0
+        self._paused = False
+        self._released = False
+        self._wall: float | None = None
+        """Where the present speed began, by the wall clock and by the market's."""
+        self._at: Instant = 0
+        self._asked: Instant = 0
+        """The market time last asked for: where the day is, or what it waits for."""
+
+    @property
+    def every_frame(self) -> bool:
+        """Whether ``until`` must be asked for every frame, at this moment."""
+        return self._paused or self._speed is not None
+
+    @property
+    def speed(self) -> float | None:
+        """Market seconds per second; ``None`` is as fast as possible."""
+        return self._speed
+
+    @speed.setter
+    def speed(self, speed: float | None) -> None:
+        assert speed is None or speed > 0
+        self._begin_here()
+        self._speed = speed
+
+    @property
+    def paused(self) -> bool:
+        """Whether market time stands still."""
+        return self._paused
+
+    @paused.setter
+    def paused(self, paused: bool) -> None:
+        self._begin_here()
+        self._paused = paused
+
+    def release(self) -> None:
+        """Wait no more: whoever waits goes on at once, because the day is to stop."""
+        self._released = True
 
     async def until(self, at: Instant) -> None:
-        """Sleep until the wall clock has caught up with market time."""
-        if self._began_wall is None:
-            self._began_wall, self._began_at = wall_seconds(), at
-        due = self._began_wall + (at - self._began_at) / SECOND / self._speed
-        # At least one turn of the loop, so that Ctrl-C is seen even when we are behind.
-        await asyncio.sleep(max(0.0, due - wall_seconds()))
+        """Sleep until the wall clock has caught up with market time ``at``."""
+        if self._wall is None:
+            self._wall, self._at = wall_seconds(), at
+        self._asked = at
+        while not self._released:
+            wait = self._wait(at)
+            if wait <= 0.0:
+                break
+            # In slices: a signal does not wake a sleeping loop, and the speed may change.
+            await asyncio.sleep(min(wait, SLICE_S))
+        # At least one turn of the loop, so that Ctrl-C and keys are seen even when we are behind.
+        await asyncio.sleep(0)
+
+    def _wait(self, at: Instant) -> float:
+        assert self._wall is not None
+        if self._paused:
+            return SLICE_S
+        if self._speed is None:
+            return 0.0
+        return self._wall + (at - self._at) / SECOND / self._speed - wall_seconds()
+
+    def _begin_here(self) -> None:
+        """Count from this moment on: what has passed so far passed at the speed of then."""
+        if self._wall is None:
+            return
+        now, here = wall_seconds(), self._asked
+        if self._paused:
+            here = self._at
+        elif self._speed is not None:
+            # Behind its time, the day is only where it was last asked for.
+            here = min(here, self._at + round((now - self._wall) * self._speed * SECOND))
+        self._wall, self._at = now, here

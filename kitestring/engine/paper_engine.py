@@ -41,12 +41,13 @@ from kitestring.domain.money import Price
 from kitestring.domain.orders import Product
 from kitestring.domain.ports import Feed, Journal
 from kitestring.domain.sessions import Session
-from kitestring.engine.clocks import AsFastAsPossible, Pace, TimesFaster, wall_now, wall_seconds
+from kitestring.engine.clocks import Throttle, wall_now, wall_seconds
 from kitestring.engine.day_result import day_result
+from kitestring.engine.helm import Helm
 from kitestring.engine.recovery import Story, forgotten, read_story, restore, still_unanswered
 from kitestring.engine.scribe import Scribe
 from kitestring.engine.trading_day import TradingDay
-from kitestring.engine.watching import DayResult, DayStarted, Watcher
+from kitestring.engine.watching import Attendant, DayResult, DayStarted, Watcher
 from kitestring.exchange.fill_models import FillModel
 from kitestring.exchange.margin import StatedMargins
 from kitestring.store.atomic_file import write_atomically
@@ -115,11 +116,13 @@ class PaperEngine:
         self._plan = plan
         self._day: TradingDay | None = None
         self._held: HeldJournal | None = None
+        self._throttle = Throttle(plan.speed)
 
     def stop(self) -> None:
         """Ask the day to stop after the frame in hand; what was traded is kept, and resumable."""
         if self._day is not None:
             self._day.stopping = True
+            self._throttle.release()  # a slow or paused day must not wait for its next tick
 
     @property
     def held(self) -> bool:
@@ -224,7 +227,7 @@ class PaperEngine:
                 broker=broker,
                 journal=journal,
                 tape=tape,
-                pace=self._pace(),
+                pace=self._throttle,
                 follower=scribe,
                 inbox=story.last.inbox if story.last is not None else 0,
                 feed_position=story.last.feed_position if story.last is not None else 0,
@@ -258,7 +261,7 @@ class PaperEngine:
                         " positions stay protected, no new ones are taken today.",
                     )
                 )
-            asyncio.run(day.run())
+            asyncio.run(self._run_watched(day, scribe, watcher))
             if day.interrupted:
                 day.note("interrupted", "Stopped by the operator; the same command goes on.")
             else:
@@ -388,9 +391,13 @@ class PaperEngine:
             )
         )
 
-    def _pace(self) -> Pace:
-        speed = self._plan.speed
-        return AsFastAsPossible() if speed is None else TimesFaster(speed)
+    async def _run_watched(self, day: TradingDay, scribe: Scribe, watcher: Watcher) -> None:
+        """Trade; whoever attends may look and steer, and has let go when this returns or fails."""
+        with ExitStack() as attending:
+            if isinstance(watcher, Attendant):
+                helm = Helm(self._throttle, self.stop)
+                attending.enter_context(watcher.attending(helm, scribe.view))
+            await day.run()
 
     def _started(self, paths: RunPaths, *, resumed_at: int | None) -> DayStarted:
         plan, manifest = self._plan, self._plan.feed.manifest
@@ -408,6 +415,8 @@ class PaperEngine:
             notes=manifest.notes + plan.notes,
             resumed_at=resumed_at,
             speed=plan.speed,
+            opens_at=min(session.open_at for session in plan.sessions.values()),
+            closes_at=max(session.close_at for session in plan.sessions.values()),
         )
 
     _fault: str = ""

@@ -18,7 +18,7 @@ from kitestring.engine.watching import DaySnapshot, Watcher
 from kitestring.store.event_log import EventLog
 from kitestring.store.ledgers import Ledgers
 from kitestring.store.paths import RunPaths
-from kitestring.store.state_store import StateStore
+from kitestring.store.state_store import StateStore, StateView
 
 WRITE_EVERY_S = 1.0
 """Wall seconds between two rewrites of the tables and the state file."""
@@ -99,20 +99,22 @@ class Scribe:
             trades=self.tally.trades,
         )
 
+    def view(self) -> StateView:
+        """The whole day at this moment, for the state file and for whoever looks closely."""
+        return state_view(
+            self._core,
+            mode=self._paths.mode,
+            run=self._paths.folder.name,
+            commit=self.last_commit,
+        )
+
     def write(self) -> None:
         """Bring every projection up to date."""
         self._ledgers.write()
         self._events.flush()
         if self._quiet:
             return
-        self._state.write(
-            state_view(
-                self._core,
-                mode=self._paths.mode,
-                run=self._paths.folder.name,
-                commit=self.last_commit,
-            )
-        )
+        self._state.write(self.view())
         self._paths.publish()
 
     def close(self) -> None:

@@ -102,6 +102,7 @@ class TradingDay:
                 if wall_seconds() >= turn_ends:
                     self._follower.passing(last_at, self.feed_position)
                     await pace.until(last_at)
+                    every_frame = pace.every_frame  # its speed may have been changed meanwhile
                     turn_ends = wall_seconds() + YIELD_EVERY_S
                 if self.stopping:
                     self.interrupted = True

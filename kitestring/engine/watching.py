@@ -7,8 +7,10 @@ must return quickly and may raise only ``KeyboardInterrupt``.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from decimal import Decimal
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -17,6 +19,8 @@ from kitestring.domain.events import Fact
 from kitestring.domain.ids import StrategyId
 from kitestring.domain.instants import Instant
 from kitestring.domain.money import Money, charge_rupees, decimal_rupees
+from kitestring.engine.helm import Helm
+from kitestring.store.state_store import StateView
 
 
 class DayStarted(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +42,9 @@ class DayStarted(msgspec.Struct, frozen=True, kw_only=True):
     """Where in the day an interrupted run goes on; ``None`` for a day begun from its start."""
     speed: float | None = None
     """Market seconds per second; ``None`` is as fast as the machine can."""
+    opens_at: Instant | None = None
+    closes_at: Instant | None = None
+    """From the first opening to the last close of what is traded."""
 
 
 class DaySnapshot(msgspec.Struct, frozen=True, gc=False):
@@ -159,6 +166,18 @@ class Watcher(Protocol):
 
     def finished(self, result: DayResult) -> None:
         """The day is over, or was interrupted cleanly."""
+        ...
+
+
+@runtime_checkable
+class Attendant(Watcher, Protocol):
+    """A watcher that stays with the day: it may look at all of it, and steer how fast it goes."""
+
+    def attending(self, helm: Helm, look: Callable[[], StateView]) -> AbstractContextManager[None]:
+        """Entered in the day's event loop before its next frame, left after its last.
+
+        ``look`` makes the whole day's view anew at every call: ask for what is shown, no more.
+        """
         ...
 
 
