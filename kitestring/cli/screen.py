@@ -127,7 +127,7 @@ def _result(picture: Picture, inner: int) -> Iterable[_Row]:
 
 def _halt(view: StateView, inner: int) -> Iterable[_Row]:
     if view.risk.halted:
-        for number, line in enumerate(_wrapped(f"HALTED: {view.risk.reason}", inner)):
+        for number, line in enumerate(_wrapped(f"HALTED: {view.risk.reason}", inner, 3)):
             yield number, Text(line, style="bold red")
 
 
@@ -179,7 +179,8 @@ def _position(row: PositionView, inner: int) -> Iterable[_Row]:
     else:
         name = f"{_shortened(row.symbol, 13)} {side[0]}{quantity}"
         yield 1, Text.assemble(name, (unrealised.rjust(max(1, inner - len(name))), tone))
-        yield 2, Text(f"  {last} stop {stop}", style="dim")
+        stop = stop if row.stop_price is None else f"stop {stop}"
+        yield 2, Text(f"  {last} {stop}", style="dim")
 
 
 def _wide(symbol: str, side: str, qty: str, average: str, last: str, stop: str) -> str:
@@ -249,10 +250,10 @@ def _told(label: str, sentence: str, inner: int, *, urgency: int) -> Iterable[_R
     """A sentence that may take two lines: its end matters as much as its beginning."""
     if inner < _MIDDLE:
         yield urgency, Text(label, style="dim")
-        for line in _wrapped(sentence, inner - 2)[:3]:
+        for line in _wrapped(sentence, inner - 2, 3):
             yield urgency, Text(f"  {line}")
         return
-    for number, line in enumerate(_wrapped(sentence, inner - _LABEL)[:2]):
+    for number, line in enumerate(_wrapped(sentence, inner - _LABEL, 2)):
         yield urgency, _labelled("" if number else label, line)
 
 
@@ -278,8 +279,8 @@ def _labelled(label: str, text: str, style: str = "") -> Text:
     return Text.assemble((f"{label:<{_LABEL}}", "dim"), (text, style))
 
 
-def _wrapped(text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, max(8, width))
+def _wrapped(text: str, width: int, lines: int) -> list[str]:
+    return textwrap.wrap(text, max(8, width), max_lines=lines, placeholder=" …")
 
 
 def _shortened(text: str, width: int) -> str:

@@ -89,7 +89,17 @@ def strategies(slow, trail_atr):
     )
 
 
-def trade(artifacts, *, key="plainday", slow=3, trail_atr=1.5, stop_after=None, hashed=None):
+def trade(
+    artifacts,
+    *,
+    key="plainday",
+    slow=3,
+    trail_atr=1.5,
+    stop_after=None,
+    hashed=None,
+    watcher=None,
+    speed=None,
+):
     """Trade the day into a folder; after ``stop_after`` frames somebody presses Ctrl-C."""
     timetable = sessions(close="09:40", square_off="09:34", cutoff="09:32")
     settings = DaySettings(
@@ -115,13 +125,13 @@ def trade(artifacts, *, key="plainday", slow=3, trail_atr=1.5, stop_after=None, 
             charge_book=TwentyAnOrder(),
             fill_model=MARKET,
             seed=7,
-            speed=None,
+            speed=speed,
             artifacts=artifacts,
             config_hash="",
         )
     )
     feed.stop = engine.stop
-    return engine.run(NobodyWatches())
+    return engine.run(watcher or NobodyWatches())
 
 
 class _Stopping(FrameFeed):
