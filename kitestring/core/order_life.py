@@ -72,6 +72,9 @@ TRANSITIONS: Final = MappingProxyType(
         (_S.UNKNOWN, _E.REPLACED): RESTING,
         (_S.UNKNOWN, _E.CANCELED): _S.CANCELED,
         (_S.UNKNOWN, _E.REJECTED): _S.REJECTED,
+        # Only an acknowledged order is changed or withdrawn: a refusal of that finds it as it was.
+        (_S.UNKNOWN, _E.CANCEL_REJECTED): RESTING,
+        (_S.UNKNOWN, _E.REPLACE_REJECTED): RESTING,
         # The end is the end; what is told again, or crossed our last request, changes nothing.
         (_S.FILLED, _E.NEW): _S.FILLED,
         (_S.FILLED, _E.TRIGGERED): _S.FILLED,

@@ -7,12 +7,13 @@ many fills it took. Nothing here is averaged or rounded until it is shown.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from kitestring.core.cells import Dirty
+from kitestring.domain.bars import Bar
 from kitestring.domain.charges import NO_CHARGES, ChargeBook, Charges
 from kitestring.domain.errors import InvariantBroken
 from kitestring.domain.ids import InstrumentId, StrategyId, TradeId
@@ -22,6 +23,7 @@ from kitestring.domain.orders import ExecutionReport, ExitReason, Order, Product
 from kitestring.domain.positions import Book, CarriedPosition, Fill, OpenTrade, RoundTrip
 
 CELL: Final = "book/"
+_NO_BOOKS: Final[tuple[Book, ...]] = ()
 _DECODER = msgspec.msgpack.Decoder(Book)
 
 
@@ -148,6 +150,43 @@ class Portfolio:
                 total = total + book.unrealised(marks[instrument])
         return total
 
+    def mark(self, instrument: InstrumentId, px: Price) -> Sequence[Book]:
+        """A new price for positions held: best and worst so far. Returns the books at their target."""
+        reached: list[Book] | None = None
+        for book in self.open_by_instrument.get(instrument, ()):
+            trade = book.trade
+            assert trade is not None
+            pnl = px * (book.net_qty * book.multiplier) - book.open_cost + trade.brought
+            if pnl > trade.mfe:
+                trade.mfe = pnl
+                self.touch(book)
+            elif pnl < trade.mae:
+                trade.mae = pnl
+                self.touch(book)
+            if trade.target_px is not None and _at_target(book, trade, px):
+                reached = [*(reached or ()), book]
+        return reached or _NO_BOOKS
+
+    def mark_bar(self, bar: Bar) -> Sequence[Book]:
+        """The same for a recorded bar; the broker has matched it before, stops first."""
+        reached: list[Book] | None = None
+        for book in self.open_by_instrument[bar.instrument]:
+            trade = book.trade
+            assert trade is not None
+            units = book.net_qty * book.multiplier
+            best, worst = (bar.high, bar.low) if units > 0 else (bar.low, bar.high)
+            pnl = best * units - book.open_cost + trade.brought
+            if pnl > trade.mfe:
+                trade.mfe = pnl
+                self.touch(book)
+            pnl = worst * units - book.open_cost + trade.brought
+            if pnl < trade.mae:
+                trade.mae = pnl
+                self.touch(book)
+            if trade.target_px is not None and _at_target(book, trade, best):
+                reached = [*(reached or ()), book]
+        return reached or _NO_BOOKS
+
     def touch(self, book: Book) -> None:
         """Have a book written with the next commit: whoever changes its running trade says so.
 
@@ -249,6 +288,16 @@ class Portfolio:
             self.open_by_instrument[book.instrument] = together
         else:
             self.open_by_instrument.pop(book.instrument, None)
+
+
+def _at_target(book: Book, trade: OpenTrade, px: Price) -> bool:
+    target = trade.target_px
+    return (
+        target is not None
+        and trade.leaving is None
+        and not book.frozen
+        and (px >= target if book.net_qty > 0 else px <= target)
+    )
 
 
 def _why(order: Order, trade: OpenTrade) -> ExitReason:

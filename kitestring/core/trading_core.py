@@ -20,6 +20,7 @@ import msgspec
 
 from kitestring.core.account import Account
 from kitestring.core.cells import Dirty
+from kitestring.core.core_state import CELL, CoreState
 from kitestring.core.exits import WITHDRAW_AFTER, Exits, Want
 from kitestring.core.market_data_engine import MarketDataEngine
 from kitestring.core.order_manager import Applied, OrderManager
@@ -81,7 +82,6 @@ from kitestring.domain.verdicts import (
     Reduced,
 )
 
-CELL: Final = "core/state"
 WATCH_EVERY: Final = SECOND
 """How often open positions are weighed against the loss limits, in market time."""
 FACTS_MAX: Final = 512
@@ -94,23 +94,6 @@ ENTRY_PATIENCE: Final = 30 * SECOND
 _RESTING: Final = (OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED)
 _UNCHANGED: Final = (ExecType.CANCEL_REJECTED, ExecType.REPLACE_REJECTED)
 _NOTHING: Final[tuple[Command, ...]] = ()
-
-
-class CoreState(msgspec.Struct, kw_only=True, array_like=True):
-    """What the core itself must remember across a restart."""
-
-    now: Instant = 0
-    issued: int = 0
-    untrusted: str = ""
-    """Why entries stop until it is explained; empty when nothing is."""
-    squared_off: list[str] = msgspec.field(default_factory=list)
-    ended: bool = False
-    wakes: list[Instant] = msgspec.field(default_factory=list)
-    """When the core wants to be woken besides the market's own timers, as a heap."""
-    next_watch: Instant = 0
-    """Open positions are weighed again from here on."""
-    opening_equity: Money | None = None
-    """What the account was worth at the open, where the day before handed it over."""
 
 
 class TradingCore:
@@ -314,7 +297,9 @@ class TradingCore:
         for view in believed:
             instrument = view.instrument.id
             if instrument in held:
-                self._mark(instrument, view.last_px)
+                reached = self.portfolio.mark(instrument, view.last_px)
+                if reached:
+                    self._at_target(reached)
         if at >= self.state.next_watch:
             self._watch(at)
 
@@ -327,59 +312,18 @@ class TradingCore:
         if held:
             for bar in frame.bars:
                 if bar.instrument in held:
-                    self._mark_bar(bar)
+                    self._at_target(self.portfolio.mark_bar(bar))
         if closed:
             self._on_closed(closed, at)
         if held:
             self._watch(at)
         self._schedule()
 
-    def _mark(self, instrument: InstrumentId, px: Price) -> None:
-        """A new price for positions held: best and worst so far, and targets."""
-        for book in self.portfolio.open_by_instrument.get(instrument, ()):
-            trade = book.trade
-            assert trade is not None
-            pnl = px * (book.net_qty * book.multiplier) - book.open_cost + trade.brought
-            if pnl > trade.mfe:
-                trade.mfe = pnl
-                self.portfolio.touch(book)
-            elif pnl < trade.mae:
-                trade.mae = pnl
-                self.portfolio.touch(book)
-            target = trade.target_px
-            if (
-                target is not None
-                and trade.leaving is None
-                and not book.frozen
-                and (px >= target if book.net_qty > 0 else px <= target)
-            ):
-                trade.leaving = ExitReason.TARGET
-                self._settle(book)
-
-    def _mark_bar(self, bar: Bar) -> None:
-        """A recorded bar for positions held; the broker has matched it before, stops first."""
-        for book in self.portfolio.open_by_instrument[bar.instrument]:
-            trade = book.trade
-            assert trade is not None
-            units = book.net_qty * book.multiplier
-            best, worst = (bar.high, bar.low) if units > 0 else (bar.low, bar.high)
-            pnl = best * units - book.open_cost + trade.brought
-            if pnl > trade.mfe:
-                trade.mfe = pnl
-                self.portfolio.touch(book)
-            pnl = worst * units - book.open_cost + trade.brought
-            if pnl < trade.mae:
-                trade.mae = pnl
-                self.portfolio.touch(book)
-            target = trade.target_px
-            if (
-                target is not None
-                and trade.leaving is None
-                and not book.frozen
-                and (best >= target if units > 0 else best <= target)
-            ):
-                trade.leaving = ExitReason.TARGET
-                self._settle(book)
+    def _at_target(self, books: Sequence[Book]) -> None:
+        for book in books:
+            assert book.trade is not None
+            book.trade.leaving = ExitReason.TARGET
+            self._settle(book)
 
     def _on_gap(self, gap: Gap) -> None:
         self.market.gap(gap)

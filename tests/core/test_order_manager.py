@@ -230,3 +230,14 @@ def test_a_trailed_stop_is_measured_from_where_it_stands():
     assert order.decision_px == price("95")
     manager.apply(report(ExecType.REPLACED, stop_px=price("98"), price=price("97")))
     assert order.decision_px == price("98")
+
+
+def test_a_refused_withdrawal_ends_the_doubt_about_an_order_that_rests():
+    manager = OrderManager({})
+    order = sent(manager)
+    manager.apply(report(ExecType.NEW))
+    manager.cancelling(CancelOrder(cl_ord_id=order.cl_ord_id, at=6))
+    manager.apply(report(ExecType.UNKNOWN))
+    assert order.status is OrdStatus.UNKNOWN
+    assert manager.apply(report(ExecType.CANCEL_REJECTED)).surprise == ""
+    assert order.status is OrdStatus.NEW
