@@ -50,9 +50,12 @@ def make_report(run: RunPaths) -> Path:
     return write_day_report(run)
 
 
-def make_group_report(artifacts: Path, first: dt.date | None, last: dt.date | None) -> Path:
+def make_group_report(
+    artifacts: Path, first: dt.date | None, last: dt.date | None, target: Path | None = None
+) -> Path:
     """One page for the latest finished run of every day between two dates, both included.
 
+    Written to ``target``, or to the folder of those days under ``journal/`` if left out.
     Raises ``ConfigError`` where there is none, and a ``StoreError`` where one cannot be read.
     """
     from kitestring.report.group_report import write_group_report  # noqa: PLC0415 - as for one day
@@ -71,12 +74,21 @@ def make_group_report(artifacts: Path, first: dt.date | None, last: dt.date | No
             do="trade a day first: python -m kitestring day",
         )
     days = sorted(latest)
-    target = artifacts / "journal" / f"{days[0]}_to_{days[-1]}" / "report.html"
+    if target is None:
+        target = artifacts / "journal" / f"{days[0]}_to_{days[-1]}" / "report.html"
     return write_group_report([latest[day] for day in days], target)
 
 
 def _written(run: RunPaths) -> int:
     return run.journal.stat().st_mtime_ns
+
+
+def write_days_report(group: Path) -> None:
+    """Write the one report of a chain of days that has just ended, into the chain's folder."""
+    try:
+        make_group_report(group, None, None, group / "report.html")
+    except StoreError as failed:
+        click.echo(f"The report was not written. {failed}", err=True)
 
 
 def write_report(run: RunPaths) -> None:

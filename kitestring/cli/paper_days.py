@@ -5,11 +5,13 @@ from __future__ import annotations
 import datetime as dt
 from contextlib import suppress
 from functools import lru_cache
+from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from kitestring.cli.config import Engines
+from kitestring.cli.day_report import write_days_report
 from kitestring.cli.day_request import DayRequest
 from kitestring.cli.day_settings import ReadStrategy
 from kitestring.cli.paper_day import SYNTHETIC_DATE, paper_plan
@@ -24,8 +26,15 @@ from kitestring.market.contracts import lot_size
 
 
 def run_paper_days(request: DayRequest, watcher: DaysWatcher) -> DaysResult:
-    """Trade the days. Raises a ``HouseError`` for whatever keeps them from starting or going on."""
-    return ManyDays(days_plan(request)).run(watcher)
+    """Trade the days, then write their one report: the summary is on the screen by then.
+
+    Raises a ``HouseError`` for whatever keeps them from starting or going on; a report that cannot
+    be written is said, and costs nothing else.
+    """
+    result = ManyDays(days_plan(request)).run(watcher)
+    if "report" in result.artifacts:
+        write_days_report(Path(result.artifacts["report"]).parent)
+    return result
 
 
 def days_plan(request: DayRequest, *, read: ReadStrategy = read_strategy) -> DaysPlan:

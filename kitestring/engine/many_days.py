@@ -150,7 +150,7 @@ class ManyDays:
                 interrupted=not complete,
                 already_finished=complete and done_before == len(plan.days),
                 wall_s=wall_seconds() - began,
-                artifacts=_artifacts(group, plan.artifacts),
+                artifacts=_artifacts(group, plan.artifacts, complete=complete),
             )
             self._write(group, result, [day.trades for day in finished])
             if complete:
@@ -282,8 +282,9 @@ def _day_key(group_key: str, date: dt.date) -> str:
     return hashlib.sha256(f"{group_key}\n{date}".encode()).hexdigest()
 
 
-def _artifacts(group: Path, artifacts: Path) -> dict[str, str]:
-    return {
+def _artifacts(group: Path, artifacts: Path, *, complete: bool) -> dict[str, str]:
+    report = {"report": str(group / "report.html")} if complete else {}
+    return report | {
         "days": str(group / "summary.json"),
         "trades": str(group / "trades.csv"),
         "runs": str(group / "runs"),
