@@ -436,3 +436,21 @@ def test_whoever_waits_for_the_next_tick_hears_of_a_new_speed_and_of_the_end():
 
     assert not asyncio.run(_steered(to_max)).every_frame
     asyncio.run(_steered(end_of_a_pause))
+
+
+async def _paused(speed):
+    throttle = Throttle(speed)
+    await throttle.until(0)
+    throttle.paused = True
+    assert throttle.every_frame
+    waiting = asyncio.create_task(throttle.until(1))
+    await asyncio.sleep(0.1)
+    stood_still = not waiting.done()
+    throttle.paused = False
+    await asyncio.wait_for(waiting, 30)
+    return stood_still
+
+
+@pytest.mark.parametrize("speed", [None, 1_000.0], ids=["max", "1000"])
+def test_in_a_pause_no_tick_comes_even_of_a_day_as_fast_as_it_goes(speed):
+    assert asyncio.run(_paused(speed))
