@@ -137,3 +137,16 @@ def test_bars_check_names_what_is_wrong_and_exits_3(tmp_path, capsys):
     path.write_text("date,open,high,low,close\n2024-01-01 09:15,100,102,99,100\n")
     assert run_command(house, ["bars", "check", str(path)]) == 0
     assert "It can be traded." in capsys.readouterr().out
+
+
+def test_a_chain_of_days_ends_with_one_report(tmp_path, capsys):
+    typed = ["--days", "2", "--engines", "equity", "--json", "--artifacts", str(tmp_path)]
+    assert run_command(run_day, typed) == 0
+    summary = json.loads(capsys.readouterr().out)
+    report = Path(summary["artifacts"]["report"])
+    assert report.parent.parent == tmp_path / "groups"
+    page = report.read_text(encoding="utf-8")
+    for day in ("20 Nov 2026", "23 Nov 2026"):
+        assert day in page
+    paise = f"{abs(round(summary['net'], 2)):,.2f}"
+    assert paise.replace(",", "") in page.replace(",", "")
