@@ -312,7 +312,9 @@ class TradingCore:
         if held:
             for bar in frame.bars:
                 if bar.instrument in held:
-                    self._at_target(self.portfolio.mark_bar(bar))
+                    reached = self.portfolio.mark_bar(bar)
+                    if reached:
+                        self._at_target(reached)
         if closed:
             self._on_closed(closed, at)
         if held:
