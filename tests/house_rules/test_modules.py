@@ -63,7 +63,10 @@ def test_a_module_begins_with_a_sentence():
 
 def test_no_file_grows_out_of_sight():
     lengths = {where(path): len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
-    assert {path: length for path, length in lengths.items() if length > 900} == {}
+    long = {path.partition(":")[0]: length for path, length in lengths.items() if length > 600}
+    # The centre's exits and halts have still to move to a file of their own; it may only shrink.
+    assert long.pop("kitestring/core/trading_core.py", 0) <= 845
+    assert long == {}
 
 
 def test_names_say_what_a_thing_is():
