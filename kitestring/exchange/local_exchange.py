@@ -19,7 +19,7 @@ from kitestring.domain.instants import Instant
 from kitestring.domain.money import Money, money
 from kitestring.domain.ports import Feed
 from kitestring.domain.ticks import TickFrame
-from kitestring.exchange.desk.candles import Candles
+from kitestring.exchange.desk.candles import Candles, NoPast, Past
 from kitestring.exchange.desk.listing import Listing
 from kitestring.exchange.desk.mutual_funds import MutualFunds
 from kitestring.exchange.desk.profile import Person
@@ -126,7 +126,7 @@ class LocalExchange:
             second_login_ends_first=settings.switches.second_login_ends_first,
         )
         self.quotes = Quotes(self.board, self.listing, self.watch)
-        self.candles = Candles(market, self.listing, manifest.sessions)
+        self.candles = Candles(_past_of(market), self.listing, manifest.sessions)
         self.mutual_funds = MutualFunds(
             self.day, self.person.user_id, placing=settings.switches.fund_orders
         )
@@ -167,3 +167,8 @@ class LocalExchange:
         """Something may be due earlier than before."""
         for stir in self.on_stir:
             stir()
+
+
+def _past_of(market: object) -> Past:
+    """The days before, of a market that has any."""
+    return market if isinstance(market, Past) else NoPast()
