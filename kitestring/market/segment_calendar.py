@@ -99,6 +99,21 @@ def trading_window(day: dt.date, segment: Segment) -> Window:
     return _WHOLE_DAY
 
 
+def is_listed(day: dt.date, segment: Segment) -> bool:
+    """Whether a segment's calendar reaches a day at all, open or closed."""
+    row = _rows()[segment]
+    return row.first_day <= day <= row.last_day
+
+
+def is_open(day: dt.date, segment: Segment) -> bool:
+    """Whether a segment trades on a day, as far as its rows reach; ``False`` beyond them."""
+    try:
+        trading_window(day, segment)
+    except CalendarUnknown:
+        return False
+    return True
+
+
 def doubts(segment: Segment) -> tuple[str, str]:
     """Where a segment's calendar is from, and what of it nobody has confirmed."""
     row = _rows()[segment]
