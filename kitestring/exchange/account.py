@@ -13,7 +13,7 @@ keeps two segments of funds.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from kitestring.domain.charges import ChargeBook
@@ -88,6 +88,61 @@ class AccountPosition(Leg):
         self.bought_value = Money(0)
         self.sold_qty = 0
         self.sold_value = Money(0)
+
+    def terms(self) -> tuple[int, ...]:
+        """Everything a refused request must leave as it was."""
+        return tuple(int(getattr(self, name)) for name in _TERMS)
+
+    def restore(self, terms: tuple[int, ...]) -> None:
+        """Take back ``terms``; what is tied up is not reckoned again."""
+        for name, value in zip(_TERMS, terms, strict=True):
+            setattr(self, name, value)
+
+    @property
+    def overnight_left(self) -> int:
+        """What is left of the quantity from before today; today's opposite trades close it first."""
+        carried = self.carried_qty
+        if carried > 0:
+            return max(carried - self.sold_qty, 0)
+        return min(carried + self.bought_qty, 0)
+
+    def hand_over(self, target: AccountPosition, qty: int, *, buy: bool, overnight: bool) -> None:
+        """Let the day's book of another product show what moved there, at its average price."""
+        if overnight:
+            value = self.carried_cost * qty // abs(self.carried_qty)
+            signed = qty if buy else -qty
+            self.carried_cost -= value
+            self.carried_qty -= signed
+            target.carried_cost += value
+            target.carried_qty += signed
+        elif buy:
+            value = self.bought_value * qty // self.bought_qty
+            self.bought_value -= value
+            self.bought_qty -= qty
+            target.bought_value += value
+            target.bought_qty += qty
+        else:
+            value = self.sold_value * qty // self.sold_qty
+            self.sold_value -= value
+            self.sold_qty -= qty
+            target.sold_value += value
+            target.sold_qty += qty
+
+
+_TERMS: Final = (
+    "net_qty",
+    "open_cost",
+    "working_buy",
+    "buy_value",
+    "working_sell",
+    "sell_value",
+    "carried_qty",
+    "carried_cost",
+    "bought_qty",
+    "bought_value",
+    "sold_qty",
+    "sold_value",
+)
 
 
 class Account:
@@ -266,6 +321,59 @@ class Account:
         ).total
         position.purse.charges += total - charged
         return total
+
+    def would_refuse(
+        self, position: AccountPosition, sizes: Iterable[int], px: Price, *, buy: bool
+    ) -> list[str | None]:
+        """For orders sent one after the other, why the money does not reach; nothing stays tied up."""
+        terms = position.terms()
+        answers = [
+            self.reserve(position, size, px, buy=buy)
+            if self.grows(position, size, buy=buy)
+            else None
+            for size in sizes
+        ]
+        position.restore(terms)
+        self._tie_up(position)
+        return answers
+
+    def convert(
+        self, position: AccountPosition, product: Product, qty: int, *, overnight: bool
+    ) -> str | None:
+        """Move a part of a position to another product, at its cost, or say why not.
+
+        ``qty`` is at most what the position holds. Profit and loss stay what they are, over both.
+        """
+        target = self.position(position.instrument, product)
+        before, untouched = position.terms(), target.terms()
+        purse, buy = position.purse, position.net_qty > 0
+        realised, available = purse.realised, purse.available
+        cost = position.open_cost * qty // abs(position.net_qty)
+        position.open_cost -= cost
+        position.net_qty -= qty if buy else -qty
+        purse.realised += target.fill(qty, abs(cost), buy=buy)
+        position.hand_over(target, qty, buy=buy, overnight=overnight)
+        self._tie_up(position)
+        self._tie_up(target)
+        refusal = None
+        if any(
+            each.product is Product.CNC and each.working_sell - each.net_qty > each.held
+            for each in (position, target)
+        ):
+            refusal = "Insufficient holdings. Shares cannot be sold short for delivery."
+        elif purse.available < Money(0) and purse.available < available:
+            refusal = (
+                f"Insufficient funds. Required margin is"
+                f" {rupees_text(available - purse.available)} but available margin is"
+                f" {rupees_text(available)}."
+            )
+        if refusal is not None:
+            position.restore(before)
+            target.restore(untouched)
+            purse.realised = realised
+            self._tie_up(position)
+            self._tie_up(target)
+        return refusal
 
     def _tie_up(self, position: AccountPosition) -> None:
         group = position.scanned_with
