@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
 from kitestring.domain.ids import InstrumentId
-from kitestring.domain.instants import Instant
 from kitestring.domain.instruments import Instrument
 from kitestring.domain.money import Price
 from kitestring.exchange.desk.listing import Listing
@@ -32,27 +31,27 @@ class Quotes:
         self,
         board: MarketBoard,
         listing: Listing,
-        watch: Callable[[Instant, Iterable[InstrumentId]], None],
+        watch: Callable[[Iterable[InstrumentId]], None],
     ) -> None:
         self._board = board
         self._listing = listing
         self._watch = watch
 
-    def quote(self, now: Instant, keys: Iterable[str]) -> dict[str, Quote]:
+    def quote(self, keys: Iterable[str]) -> dict[str, Quote]:
         """``GET /quote``."""
-        return self._rows(now, keys, self._board.quote)
+        return self._rows(keys, self._board.quote)
 
-    def ohlc(self, now: Instant, keys: Iterable[str]) -> dict[str, OhlcQuote]:
+    def ohlc(self, keys: Iterable[str]) -> dict[str, OhlcQuote]:
         """``GET /quote/ohlc``."""
-        return self._rows(now, keys, self._board.ohlc)
+        return self._rows(keys, self._board.ohlc)
 
-    def ltp(self, now: Instant, keys: Iterable[str]) -> dict[str, LtpQuote]:
+    def ltp(self, keys: Iterable[str]) -> dict[str, LtpQuote]:
         """``GET /quote/ltp``."""
-        return self._rows(now, keys, self._board.ltp)
+        return self._rows(keys, self._board.ltp)
 
-    def trigger_range(self, now: Instant, keys: Iterable[str], *, buy: bool) -> dict[str, Row]:
+    def trigger_range(self, keys: Iterable[str], *, buy: bool) -> dict[str, Row]:
         """``GET /instruments/trigger_range/{buy|sell}``: a bought position is stopped below, a sold above."""
-        named = self._named(now, keys)
+        named = self._named(keys)
         rows: dict[str, Row] = {}
         for key, instrument in named.items():
             px = self._board.last_px(instrument.id)
@@ -68,19 +67,19 @@ class Quotes:
         return rows
 
     def _rows(
-        self, now: Instant, keys: Iterable[str], row_of: Callable[[InstrumentId], Found | None]
+        self, keys: Iterable[str], row_of: Callable[[InstrumentId], Found | None]
     ) -> dict[str, Found]:
-        named = self._named(now, keys)
+        named = self._named(keys)
         found = ((key, row_of(instrument.id)) for key, instrument in named.items())
         return {key: row for key, row in found if row is not None}
 
-    def _named(self, now: Instant, keys: Iterable[str]) -> dict[str, Instrument]:
+    def _named(self, keys: Iterable[str]) -> dict[str, Instrument]:
         named: dict[str, Instrument] = {}
         for key in keys:
             instrument = self._find(key)
             if instrument is not None:
                 named[key] = instrument
-        self._watch(now, [instrument.id for instrument in named.values()])
+        self._watch([instrument.id for instrument in named.values()])
         return named
 
     def _find(self, key: str) -> Instrument | None:

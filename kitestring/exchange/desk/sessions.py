@@ -171,9 +171,9 @@ class Sessions:
 
     def _refreshable(self, api_key: str, refresh_token: str) -> OpenSession | None:
         for session in self._open.values():
-            if session.app.api_key == api_key and refresh_token:
-                if _same(refresh_token, session.refresh_token):
-                    return session
+            mine = bool(refresh_token) and session.app.api_key == api_key
+            if mine and _same(refresh_token, session.refresh_token):
+                return session
         return None
 
     def _end(self, session: OpenSession) -> None:

@@ -30,7 +30,7 @@ from kitestring.exchange.desk.kite_error import (
     permission_error,
 )
 from kitestring.exchange.desk.sessions import OpenSession, for_market_reading
-from kitestring.exchange.local_exchange import LocalExchange
+from kitestring.exchange.local_exchange import Dump, LocalExchange
 from kitestring.exchange.wire import (
     routes_funds,
     routes_market,
@@ -39,7 +39,7 @@ from kitestring.exchange.wire import (
     routes_session,
 )
 from kitestring.exchange.wire.rate_limits import CallClass, RateLimits
-from kitestring.exchange.wire.routes import Call, Dump, Page, Route
+from kitestring.exchange.wire.routes import Call, Page, Route
 
 ROUTES: Final[tuple[Route, ...]] = (
     *routes_session.ROUTES,
@@ -118,7 +118,7 @@ async def _net(request: web.Request, handler: Handler) -> web.StreamResponse:
         return error_answer(refusal)
     except web.HTTPException as answer:
         return _as_kite(answer)
-    except Exception as error:  # a client must get an answer; the tests count these
+    except Exception as error:  # noqa: BLE001 - a client must get an answer; these are counted
         _log.exception("%s %s", request.method, request.path)
         request.app[FAILURES].append(error)
         return error_answer(general_error("Something went wrong at the exchange."))

@@ -13,7 +13,6 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from kitestring.exchange.desk.kite_error import input_error
 
-_LOCAL: Final = ("127.0.0.1", "localhost", "::1")
 _PAGE: Final = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Log in · Kitestring exchange</title>
 <style>body{{font:16px/1.5 system-ui,sans-serif;max-width:26rem;margin:18vh auto;padding:0 1rem}}
@@ -26,7 +25,7 @@ No money is real here; no password is asked for.</p>
 <p><small>You come back to {back}.</small></p>
 </body></html>
 """
-_TOKEN_PAGE: Final = """<!doctype html>
+_LOGGED_IN: Final = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Logged in · Kitestring exchange</title></head>
 <body><h1>Logged in</h1><p>This app has no redirect address. Its request token, good once and for
 five minutes:</p><p><code id="request_token">{token}</code></p></body></html>
@@ -41,7 +40,7 @@ def login_page(app_name: str, user_id: str, redirect_url: str) -> str:
 
 def token_page(request_token: str) -> str:
     """What an app without a redirect address is shown instead of a redirect."""
-    return _TOKEN_PAGE.format(token=escape(request_token))
+    return _LOGGED_IN.format(token=escape(request_token))
 
 
 def redirect_address(redirect_url: str, request_token: str, redirect_params: str) -> str:

@@ -7,7 +7,6 @@ returns a generator and lets others be served between its steps.
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -21,7 +20,6 @@ from kitestring.exchange.local_exchange import LocalExchange
 from kitestring.exchange.wire.rate_limits import CallClass
 
 ITEMS_MAX: Final = 1_000
-_GZIP_LEVEL: Final = 3
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,13 +55,6 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         return read
 
 
-class Dump(msgspec.Struct, frozen=True):
-    """A CSV file, and the same packed."""
-
-    plain: bytes
-    packed: bytes
-
-
 class Page(msgspec.Struct, frozen=True):
     """An HTML page, or the address the browser goes on to."""
 
@@ -95,8 +86,3 @@ class Route(msgspec.Struct, frozen=True):
     def changes(self) -> bool:
         """Whether it may change what the desk will do next."""
         return self.method != "GET"
-
-
-def packed(plain: bytes) -> Dump:
-    """A dump, packed once: the same bytes every time."""
-    return Dump(plain, gzip.compress(plain, _GZIP_LEVEL, mtime=0))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kitestring.exchange.local_exchange import LocalExchange
-from kitestring.exchange.wire.routes import Call, Dump, Route, packed
+from kitestring.exchange.local_exchange import Dump, LocalExchange, packed
+from kitestring.exchange.wire.routes import Call, Route
 
 
 def _instruments(exchange: LocalExchange, call: Call) -> Dump:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Final
 
 from kitestring.exchange.desk.kite_error import input_error
-from kitestring.exchange.local_exchange import LocalExchange
+from kitestring.exchange.local_exchange import EXCHANGES, Dump, LocalExchange
 from kitestring.exchange.wire.rate_limits import CallClass
-from kitestring.exchange.wire.routes import Call, Dump, Route
+from kitestring.exchange.wire.routes import Call, Route
 
 QUOTES_MAX: Final = 500
 PRICES_MAX: Final = 1_000
@@ -23,25 +24,25 @@ def _keys(call: Call, at_most: int) -> list[str]:
 
 
 def _quote(exchange: LocalExchange, call: Call) -> object:
-    return exchange.quotes.quote(call.now, _keys(call, QUOTES_MAX))
+    return exchange.quotes.quote(_keys(call, QUOTES_MAX))
 
 
 def _ohlc(exchange: LocalExchange, call: Call) -> object:
-    return exchange.quotes.ohlc(call.now, _keys(call, PRICES_MAX))
+    return exchange.quotes.ohlc(_keys(call, PRICES_MAX))
 
 
 def _ltp(exchange: LocalExchange, call: Call) -> object:
-    return exchange.quotes.ltp(call.now, _keys(call, PRICES_MAX))
+    return exchange.quotes.ltp(_keys(call, PRICES_MAX))
 
 
 def _trigger_range(exchange: LocalExchange, call: Call) -> object:
     side = call.path["transaction_type"].upper()
     if side not in {"BUY", "SELL"}:
         raise input_error("Invalid `transaction_type`.")
-    return exchange.quotes.trigger_range(call.now, _keys(call, PRICES_MAX), buy=side == "BUY")
+    return exchange.quotes.trigger_range(_keys(call, PRICES_MAX), buy=side == "BUY")
 
 
-def _historical(exchange: LocalExchange, call: Call) -> object:
+def _historical(exchange: LocalExchange, call: Call) -> Generator[None, None, object]:
     query = call.query
     asked = exchange.candles.read(
         call.path["token"],
@@ -51,7 +52,6 @@ def _historical(exchange: LocalExchange, call: Call) -> object:
         continuous=query.flag("continuous"),
         oi=query.flag("oi"),
     )
-
     candles = yield from exchange.candles.candles(call.now, asked)
     return {"candles": candles}
 
@@ -63,7 +63,7 @@ def _instruments(exchange: LocalExchange, call: Call) -> Dump:
 
 def _instruments_of(exchange: LocalExchange, call: Call) -> Dump:
     name = call.path["exchange"]
-    if name not in exchange.exchanges:
+    if name not in EXCHANGES:
         raise input_error("Invalid exchange.")
     return exchange.dump(name)
 
