@@ -22,6 +22,8 @@ from kitestring.domain.ticks import TickFrame
 from kitestring.exchange.desk.candles import Candles, NoPast, Past
 from kitestring.exchange.desk.listing import Listing
 from kitestring.exchange.desk.mutual_funds import MutualFunds
+from kitestring.exchange.desk.order_desk import OrderDesk
+from kitestring.exchange.desk.order_settings import OrderSettings
 from kitestring.exchange.desk.profile import Person
 from kitestring.exchange.desk.quotes import Quotes
 from kitestring.exchange.desk.sessions import App, Sessions
@@ -84,6 +86,7 @@ class ExchangeSettings(msgspec.Struct, frozen=True, kw_only=True):
     switches: Switches = msgspec.field(default_factory=Switches)
     fills: str = "market"
     charges: str = "zerodha"
+    orders: OrderSettings = OrderSettings()
 
 
 class Clock(Protocol):
@@ -117,6 +120,15 @@ class LocalExchange:
             fill_model=fill_model(settings.fills),
             seed=settings.seed,
             ledger=MemoryLedger(),
+        )
+        app = settings.apps[0]
+        self.desk = OrderDesk(
+            self.floor,
+            self.listing,
+            user_id=self.person.user_id,
+            app_id=app.app_id,
+            api_secret=app.api_secret,
+            settings=settings.orders,
         )
         closes = manifest.previous_close
         self.board = MarketBoard(self.listing, closes.get)

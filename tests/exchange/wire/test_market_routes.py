@@ -43,11 +43,13 @@ def test_the_instruments_come_packed_to_whoever_asks_so(exchange):
     from kitestring.exchange.wire.kite_server import make_app
 
     async def fetch(encoding):
-        async with TestServer(make_app(exchange)) as server:
-            async with ClientSession(auto_decompress=False) as client:
-                headers = signed(exchange) | {"Accept-Encoding": encoding}
-                answer = await client.get(server.make_url("/instruments"), headers=headers)
-                return dict(answer.headers), await answer.read()
+        async with (
+            TestServer(make_app(exchange)) as server,
+            ClientSession(auto_decompress=False) as client,
+        ):
+            headers = signed(exchange) | {"Accept-Encoding": encoding}
+            answer = await client.get(server.make_url("/instruments"), headers=headers)
+            return dict(answer.headers), await answer.read()
 
     import asyncio
 
