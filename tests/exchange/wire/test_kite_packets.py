@@ -298,7 +298,9 @@ def test_the_official_client_reads_the_board_out_of_our_packets(official, drawn,
             assert theirs["total_buy_quantity"] == quote["buy_quantity"]
             assert theirs["total_sell_quantity"] == quote["sell_quantity"]
             parts = divisor(instrument.token)
-            assert abs(theirs["average_traded_price"] - quote["average_price"]) <= 0.5 / parts + 1e-9
+            assert (
+                abs(theirs["average_traded_price"] - quote["average_price"]) <= 0.5 / parts + 1e-9
+            )
         if mode is Mode.FULL:
             seen_at = quote["timestamp"]
             at = 0 if seen_at is None else epoch(seen_at + "+05:30")

@@ -142,7 +142,9 @@ def test_quotes_have_the_keys_and_types_of_kites_samples():
 
 
 def test_whole_rupees_have_no_point():
-    assert json.dumps([rupees(10_750_000), rupees(884_125), rupees(-5_000)]) == "[1075, 88.4125, -0.5]"
+    assert (
+        json.dumps([rupees(10_750_000), rupees(884_125), rupees(-5_000)]) == "[1075, 88.4125, -0.5]"
+    )
 
 
 # ── many at once ─────────────────────────────────────────────────────────────────────────────────

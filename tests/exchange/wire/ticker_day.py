@@ -175,6 +175,12 @@ def in_virtual_time(main):
         return runner.run(main)
 
 
+async def until(condition):
+    """Return as soon as something has become true; the test's own deadline ends a wait in vain."""
+    while not condition():
+        await asyncio.sleep(0.005)  # noqa: ASYNC110 - what is waited for has no event
+
+
 class Served:
     """An exchange on a port of this machine, and a client's sockets to it."""
 
@@ -202,8 +208,10 @@ class Served:
 
 
 @contextlib.asynccontextmanager
-async def served(exchange, *, at=OPEN_AT - 60 * SECOND, speed=1.0, settings=None):
+async def served(exchange, *, at=OPEN_AT - 60 * SECOND, speed=1.0, settings=None, paused=False):
     clock = ExchangeClock(at, speed)
+    if paused:
+        clock.pause()
     app = web.Application()
     add_feed(app, exchange, clock, settings or FeedSettings(heartbeat_s=0.2))
     runner = web.AppRunner(app, shutdown_timeout=1)
