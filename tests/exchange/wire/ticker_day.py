@@ -177,8 +177,8 @@ def in_virtual_time(main):
 
 async def until(condition):
     """Return as soon as something has become true; the test's own deadline ends a wait in vain."""
-    while not condition():
-        await asyncio.sleep(0.005)  # noqa: ASYNC110 - what is waited for has no event
+    while not condition():  # noqa: ASYNC110 - what is waited for has no event
+        await asyncio.sleep(0.005)
 
 
 class Served:
@@ -188,6 +188,7 @@ class Served:
         self.exchange, self.clock, self.app, self.port, self.http = (
             exchange, clock, app, port, session,
         )  # fmt: skip
+        self.sockets = []
         self.token = exchange.sessions.log_in(clock.now(), "key").access_token
 
     @property
@@ -204,7 +205,9 @@ class Served:
         )
 
     async def socket(self, path="/", key="key", token=None, **options):
-        return await self.http.ws_connect(self.url(path, key, token), max_msg_size=0, **options)
+        url = self.url(path, key, token)
+        self.sockets.append(await self.http.ws_connect(url, max_msg_size=0, **options))
+        return self.sockets[-1]
 
 
 @contextlib.asynccontextmanager
@@ -220,7 +223,10 @@ async def served(exchange, *, at=OPEN_AT - 60 * SECOND, speed=1.0, settings=None
     await site.start()
     port = runner.addresses[0][1]
     async with ClientSession() as session:
+        day = Served(exchange, clock, app, port, session)
         try:
-            yield Served(exchange, clock, app, port, session)
+            yield day
         finally:
+            for socket in day.sockets:
+                await socket.close()
             await runner.cleanup()
