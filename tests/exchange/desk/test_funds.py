@@ -9,11 +9,28 @@ from kitestring.exchange.desk.funds import Funds
 from kitestring.exchange.desk.kite_error import KiteError
 from kitestring.exchange.margin import MarginRates
 
-AVAILABLE = "adhoc_margin cash opening_balance live_balance collateral intraday_payin".split()
-UTILISED = (
-    "debits exposure m2m_realised m2m_unrealised option_premium payout span holding_sales turnover"
-    " liquid_collateral stock_collateral delivery"
-).split()
+AVAILABLE = [
+    "adhoc_margin",
+    "cash",
+    "opening_balance",
+    "live_balance",
+    "collateral",
+    "intraday_payin",
+]
+UTILISED = [
+    "debits",
+    "exposure",
+    "m2m_realised",
+    "m2m_unrealised",
+    "option_premium",
+    "payout",
+    "span",
+    "holding_sales",
+    "turnover",
+    "liquid_collateral",
+    "stock_collateral",
+    "delivery",
+]
 SHAPE = {
     "enabled": "bool",
     "net": "number",

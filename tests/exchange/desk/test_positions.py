@@ -24,15 +24,36 @@ from kitestring.exchange.desk.kite_error import KiteError
 from kitestring.exchange.desk.opening_account import OpeningChoice
 
 TEXTS = ("tradingsymbol", "exchange", "product")
-WHOLE = (
-    "instrument_token quantity overnight_quantity multiplier buy_quantity sell_quantity"
-    " day_buy_quantity day_sell_quantity"
-).split()
-NUMBERS = (
-    "average_price close_price last_price value pnl m2m unrealised realised buy_price buy_value"
-    " buy_m2m sell_price sell_value sell_m2m day_buy_price day_buy_value day_sell_price"
-    " day_sell_value"
-).split()
+WHOLE = [
+    "instrument_token",
+    "quantity",
+    "overnight_quantity",
+    "multiplier",
+    "buy_quantity",
+    "sell_quantity",
+    "day_buy_quantity",
+    "day_sell_quantity",
+]
+NUMBERS = [
+    "average_price",
+    "close_price",
+    "last_price",
+    "value",
+    "pnl",
+    "m2m",
+    "unrealised",
+    "realised",
+    "buy_price",
+    "buy_value",
+    "buy_m2m",
+    "sell_price",
+    "sell_value",
+    "sell_m2m",
+    "day_buy_price",
+    "day_buy_value",
+    "day_sell_price",
+    "day_sell_value",
+]
 SHAPE = dict.fromkeys(TEXTS, "str") | dict.fromkeys(WHOLE, "int") | dict.fromkeys(NUMBERS, "number")
 
 
