@@ -99,6 +99,7 @@ class KiteFeed:
         self._gate = gate
         self._watch = watch
         self._opened = 0
+        self._ending: dict[FeedConnection, asyncio.Task[None]] = {}
         self._wanted: Modes = np.zeros(0, dtype=np.uint8)
         """By row, the fullest mode of any connection."""
 
@@ -138,6 +139,7 @@ class KiteFeed:
         finally:
             self.connections.remove(connection)
             connection.leave()
+            self._ending.pop(connection, None)
             self._gate.leave(connection)
             self._count_wanted()
             if writer is not None:
@@ -326,9 +328,15 @@ class KiteFeed:
                 if connection.stalled_for(loop_at) > self.settings.stalled_s or connection.overrun:
                     connection.cut()
                 elif not self._alive(connection, now):
-                    await connection.close(WSCloseCode.POLICY_VIOLATION, "The session has ended.")
+                    self._end(connection)
                 elif connection.idle and loop_at - connection.sent_at >= beat:
                     self._beat(connection)
+
+    def _end(self, connection: FeedConnection) -> None:
+        """Close a socket, once, without waiting for its client to agree."""
+        if connection not in self._ending:
+            closing = connection.close(WSCloseCode.POLICY_VIOLATION, "The session has ended.")
+            self._ending[connection] = asyncio.create_task(closing)
 
     def _beat(self, connection: FeedConnection) -> None:
         if self.interference is None or self.interference.heartbeat(connection):
@@ -342,8 +350,11 @@ class KiteFeed:
 
     async def close_all(self) -> None:
         """The exchange stops serving."""
-        for connection in self.connections.copy():
-            await connection.close(WSCloseCode.GOING_AWAY, "The exchange is closing.")
+        closing = [
+            connection.close(WSCloseCode.GOING_AWAY, "The exchange is closing.")
+            for connection in self.connections
+        ]
+        await asyncio.gather(*closing)
 
 
 def _step_text(number: int, at: Instant, frames: int, orders: int) -> str:
