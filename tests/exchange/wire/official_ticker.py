@@ -29,7 +29,6 @@ def main(root, api_key, access_token):
     ticker.on_order_update = lambda ws, row: tell("order", row)
     ticker.on_error = lambda ws, code, reason: tell("error", code, reason)
     ticker.on_close = lambda ws, code, reason: tell("close", code, reason)
-    ticker.on_reconnect = lambda ws, attempts: tell("reconnect", attempts)
     ticker.connect(threaded=True)
     for line in sys.stdin:
         name, *values = json.loads(line)

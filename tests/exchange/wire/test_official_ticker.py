@@ -262,7 +262,6 @@ def test_a_lost_connection_is_taken_up_again_with_all_its_modes():
         scene.ticker.tell("set_mode", "full", tokens)
         await scene.ticker.next("ticks")
         scene.served.app[FEED].connections[0].cut()
-        await scene.ticker.next("reconnect")
         await scene.ticker.next("connect")
         await scene.ticker.next("ticks", where=lambda ticks: ticks[0]["mode"] == "full")
         scene.move(*NAMES)
