@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from rehearsal import DAY, ist, market
+from ticker_day import until
 
 from kitestring.domain.money import Price
 from kitestring.domain.ticks import Tick
@@ -93,8 +94,7 @@ async def stage(*, speed=1.0, **feed):
     try:
         ticker = Ticker(program)
         await ticker.next("connect")
-        while clock.now() < ist("09:20"):
-            await asyncio.sleep(0.01)
+        await until(lambda: clock.now() >= ist("09:20"))
         clock.pause()
         await asyncio.sleep(0.05)
         yield Stage(served, clock, ticker)
@@ -186,8 +186,7 @@ def test_modes_are_an_instruments_own_and_unsubscribing_ends_them():
         }  # fmt: skip
         scene.ticker.tell("unsubscribe", [share, index])
         connection = scene.served.app[FEED].connections[0]
-        while connection.subscribed > 1:
-            await asyncio.sleep(0.01)
+        await until(lambda: connection.subscribed == 1)
         scene.move(*NAMES)
         (ticks,) = await scene.ticker.next("ticks")
         check(scene, ticks, "full", NAMES[2:])

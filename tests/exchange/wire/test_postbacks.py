@@ -6,7 +6,7 @@ import hashlib
 import numpy as np
 import pytest
 from aiohttp import web
-from ticker_day import OPEN_AT, Update
+from ticker_day import OPEN_AT, Update, until
 
 from kitestring.domain.errors import ConfigError
 from kitestring.exchange.wire.postbacks import Postbacks
@@ -46,14 +46,13 @@ def receiving(answers, main):
 
 
 async def settled(postbacks, count):
-    while postbacks.delivered + postbacks.failed < count:
-        await asyncio.sleep(0.005)
+    await until(lambda: postbacks.delivered + postbacks.failed == count)
 
 
 def test_updates_of_the_apps_own_orders_arrive_in_order_and_as_they_are():
     async def main(postbacks):
-        postbacks.announce(happening(Update({"n": 1}), Update({"n": 2}, to_postback=False)))
-        postbacks.announce(happening(Update({"n": 3, "tag": None, "meta": {}})))
+        await postbacks.announce(happening(Update({"n": 1}), Update({"n": 2}, to_postback=False)))
+        await postbacks.announce(happening(Update({"n": 3, "tag": None, "meta": {}})))
         await settled(postbacks, 2)
 
     received, postbacks = receiving([200, 200], main)
@@ -67,7 +66,7 @@ def test_updates_of_the_apps_own_orders_arrive_in_order_and_as_they_are():
 @pytest.mark.parametrize("status", [500, 404, 302])
 def test_what_is_not_taken_is_counted_and_not_sent_again(status):
     async def main(postbacks):
-        postbacks.announce(happening(Update({"n": 1}), Update({"n": 2})))
+        await postbacks.announce(happening(Update({"n": 1}), Update({"n": 2})))
         await settled(postbacks, 2)
         await asyncio.sleep(0.1)
 
@@ -80,7 +79,7 @@ def test_an_address_where_nobody_listens_only_counts():
     async def main():
         postbacks = Postbacks("http://127.0.0.1:9/postback")
         running = asyncio.create_task(postbacks.run())
-        postbacks.announce(happening(Update({"n": 1})))
+        await postbacks.announce(happening(Update({"n": 1})))
         await asyncio.wait_for(settled(postbacks, 1), 10)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
