@@ -196,7 +196,7 @@ class PathBook:
             return total
 
         mood = noise.noise_over(noise.octave(root_keys, 40), at, count, _MOOD_BITS)
-        loud = self.clock.loud[hours][:, sods]
+        loud = self.clock.loud[hours[:, None], sods]
         own = noise.settled(_heard(octaves(FAST), loud, mood) + octaves(SLOW), step[:, None])
         own += _jumps(root_keys[:, None], at[:, None] + np.arange(count), step[:, None])
         values = self._root_values(
