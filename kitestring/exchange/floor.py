@@ -31,8 +31,10 @@ class FloorParts(TypedDict):
 
     ``cash`` is free cash at the open, without what carried positions cost. ``opening`` are
     positions carried from before: net quantity and the price they are carried at. ``bars`` says that
-    the feed is of bars, for orders that come before its first frame. ``account`` is an account that was
-    opened before (with holdings, say); then ``cash`` and ``rates`` are its own.
+    the feed is of bars, for orders that come before its first frame.
+
+    ``account`` is an account that was opened before (with holdings, say); then ``cash`` and ``rates``
+    are its own.
     """
 
     instruments: Mapping[InstrumentId, Instrument]
