@@ -1,17 +1,13 @@
 """One order above the freeze quantity cut into several that the exchange accepts.
 
 Kite's ``autoslice`` (kite.trade/docs/connect/v3/orders): at most ten slices, refused for a quantity
-that needs none. Slices stand alone; one that the money does not reach for fails by itself.
+that needs none. Slices stand alone: one that the money does not reach for fails by
+itself.
 """
 
 from __future__ import annotations
 
-import copy
-
 from kitestring.domain.instruments import Instrument
-from kitestring.domain.money import Price
-from kitestring.domain.orders import Product
-from kitestring.exchange.account import Account
 from kitestring.exchange.desk.kite_error import input_error
 
 
@@ -35,26 +31,3 @@ def slices_of(instrument: Instrument, quantity: int, slices_max: int) -> list[in
             f" {slices_max} slices are allowed."
         )
     return sizes
-
-
-def unaffordable(
-    account: Account,
-    instrument: Instrument,
-    product: Product,
-    sizes: list[int],
-    px: Price,
-    *,
-    buy: bool,
-) -> list[str | None]:
-    """For each slice in turn, why the account's money does not reach for it; nothing stays tied up."""
-    position = copy.copy(account.position(instrument, product))
-    blocked = account.blocked
-    try:
-        return [
-            account.reserve(position, size, px, buy=buy)
-            if account.grows(position, size, buy=buy)
-            else None
-            for size in sizes
-        ]
-    finally:
-        account.blocked = blocked
