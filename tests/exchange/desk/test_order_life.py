@@ -203,10 +203,12 @@ def test_what_the_book_says_of_a_market_order_is_a_switch():
 
 def test_the_rest_of_a_protected_market_order_stays_open(rig):
     rig.tick(SBIN, 800, qty=5)
-    order = rig.order(SBIN, quantity=20, order_type="MARKET", market_protection=1)
+    # A hundredth of a percent reaches the best offer and no further.
+    order = rig.order(SBIN, quantity=20, order_type="MARKET", market_protection="0.01")
     rig.wait()
     row = rig.row(order)
     assert (row["status"], row["order_type"], row["filled_quantity"]) == ("OPEN", "LIMIT", 5)
+    assert row["price"] == 800.05
 
 
 def test_a_limit_made_market_is_filled_behind_its_protection(rig):

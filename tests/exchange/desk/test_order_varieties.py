@@ -98,7 +98,7 @@ def test_a_cover_order_is_followed_by_its_stop(rig):
 
 def test_every_part_of_a_fill_is_protected_at_once(rig):
     rig.tick(SBIN, 800, qty=4)
-    parent, children = cover(rig, price=801)
+    parent, children = cover(rig, price="800.05")
     assert rig.row(parent)["status"] == "OPEN"
     assert [child["quantity"] for child in children] == [4]
     rig.tick(SBIN, 800, qty=100)
