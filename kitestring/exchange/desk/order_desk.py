@@ -30,7 +30,7 @@ from kitestring.exchange.desk.order_rows import (
 )
 from kitestring.exchange.desk.order_status import OrderStatus
 from kitestring.exchange.desk.order_ticket import VARIETIES, OrderTicket, read_ticket
-from kitestring.exchange.desk.slicing import slices_of
+from kitestring.exchange.desk.slicing import slices_of, unaffordable
 from kitestring.exchange.fill_models import way_there_us
 from kitestring.exchange.rules import protected_px
 
@@ -146,9 +146,14 @@ class OrderDesk(OrderFlow):
         instrument = ticket.instrument
         sizes = slices_of(instrument, ticket.quantity, self.rules.slices_max)
         px = self._margin_px(ticket, now)
-        account = self.floor.account
-        position = account.position(instrument, ticket.floor_product)
-        sentences = account.would_refuse(position, sizes, px, buy=ticket.side is Side.BUY)
+        sentences = unaffordable(
+            self.floor.account,
+            instrument,
+            ticket.floor_product,
+            sizes,
+            px,
+            buy=ticket.side is Side.BUY,
+        )
         parent = self._numbers.order_id(now)
         tags = ("autoslice", f"autoslice:{parent}")
         children: list[Row] = []

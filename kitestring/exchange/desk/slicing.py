@@ -1,13 +1,15 @@
 """One order above the freeze quantity cut into several that the exchange accepts.
 
 Kite's ``autoslice`` (kite.trade/docs/connect/v3/orders): at most ten slices, refused for a quantity
-that needs none. Slices stand alone: one that the money does not reach for fails by
-itself.
+that needs none. Slices stand alone; one that the money does not reach for fails by itself.
 """
 
 from __future__ import annotations
 
 from kitestring.domain.instruments import Instrument
+from kitestring.domain.money import Price
+from kitestring.domain.orders import Product
+from kitestring.exchange.account import Account
 from kitestring.exchange.desk.kite_error import input_error
 
 
@@ -31,3 +33,17 @@ def slices_of(instrument: Instrument, quantity: int, slices_max: int) -> list[in
             f" {slices_max} slices are allowed."
         )
     return sizes
+
+
+def unaffordable(
+    account: Account,
+    instrument: Instrument,
+    product: Product,
+    sizes: list[int],
+    px: Price,
+    *,
+    buy: bool,
+) -> list[str | None]:
+    """For each slice in turn, why the account's money does not reach for it; nothing stays tied up."""
+    position = account.position(instrument, product)
+    return account.would_refuse(position, sizes, px, buy=buy)
