@@ -51,6 +51,7 @@ WAITED_FOR = {
     "kitestring.exchange.desk.order_words": "the order desk",
     "kitestring.exchange.desk.slicing": "the order desk",
     "kitestring.exchange.desk.varieties": "the order desk",
+    "kitestring.exchange.market_source": "the local exchange, whose market it is",
     "kitestring.exchange.wire": "kitestring exchange, which will serve it",
     "kitestring.market.order_rule_rows": "the rows by which both judges of an order will judge",
 }
