@@ -39,6 +39,7 @@ from kitestring.exchange.fill_models import fill_model
 from kitestring.exchange.ledger import MemoryLedger
 from kitestring.exchange.market_board import MarketBoard
 from kitestring.exchange.matching import Matcher
+from kitestring.exchange.newcomers import Newcomers
 from kitestring.market.charges import configured_charges
 from kitestring.market.order_rule_rows import order_rules
 
@@ -118,10 +119,6 @@ class LocalExchange:
         self.order_rules = order_rules(self.day)
         self.listing = _listing_of(market)
         self._dumps: dict[str, Dump] = {}
-        watch = getattr(market, "watch", None)
-        self._watch: Callable[[Iterable[InstrumentId]], None] | None = (
-            watch if callable(watch) else None
-        )
         self.on_stir: list[Callable[[], None]] = []
         """Called after every request that may have changed what is due next."""
 
@@ -139,6 +136,7 @@ class LocalExchange:
             account=opening.open(self.listing, closes, charges),
         )
         self.board = MarketBoard(self.listing, closes.get)
+        self.newcomers = Newcomers(market, self.board, self.now)
         self.holdings = Holdings(
             self.floor.account,
             self.listing,
@@ -206,8 +204,7 @@ class LocalExchange:
 
     def watch(self, instruments: Iterable[InstrumentId]) -> None:
         """These tick from now on, if the market makes prices only of what somebody looks at."""
-        if self._watch is not None:
-            self._watch(instruments)
+        self.newcomers.watch(instruments)
 
     def watch_waiting(self) -> None:
         """What triggers and alerts wait for must tick."""

@@ -185,7 +185,7 @@ class SyntheticFeed:
         except CalendarUnknown:
             return ()
         columns, span = self._past_columns(wanted, day), _span(day)
-        bars = _bars(wanted.id, minutes, columns, session, span)
+        bars = bars_of(wanted.id, minutes, columns, session, span)
         seconds = [(bar.close_at - span.open_at) // SECOND for bar in bars]
         ends = np.searchsorted(columns.second, seconds) - 1
         return list(zip(bars, columns.oi[ends].tolist(), strict=True))
