@@ -39,6 +39,7 @@ from kitestring.exchange.ledger import MemoryLedger
 from kitestring.exchange.market_board import MarketBoard
 from kitestring.exchange.market_source import Source, TapeSource
 from kitestring.exchange.matching import Matcher
+from kitestring.exchange.newcomers import Newcomers
 from kitestring.market.charges import configured_charges
 from kitestring.market.order_rule_rows import order_rules
 
@@ -124,7 +125,8 @@ class LocalExchange:
         self.order_rules = order_rules(self.day)
         self.listing = source.listing
         self._dumps: dict[str, Dump] = {}
-        self._watched: set[InstrumentId] = set()
+        self._shown: set[InstrumentId] = set()
+        """Instruments of which the floor knows the last price, or nobody does."""
         self.on_stir: list[Callable[[], None]] = []
         """Called after every request that may have changed what is due next."""
 
@@ -146,6 +148,7 @@ class LocalExchange:
             own_clock=True,
         )
         self.board = MarketBoard(self.listing, self._close_of)
+        self.newcomers = Newcomers(source, self.board, self.now)
         self.holdings = Holdings(
             self.floor.account,
             self.listing,
@@ -219,18 +222,17 @@ class LocalExchange:
         self.alerts.advance(at, self._last_px)
 
     def watch(self, instruments: Iterable[InstrumentId]) -> None:
-        """These tick from now on; what the market knows of them already is on board and floor at once."""
-        fresh = [each for each in instruments if each not in self._watched]
+        """These tick from now on; what is known of them already is on board and floor at once."""
+        fresh = [each for each in instruments if each not in self._shown]
         if not fresh:
             return
-        self._watched.update(fresh)
-        self.market.watch(fresh)
+        self._shown.update(fresh)
+        self.newcomers.watch(fresh)
         markets = self.floor.markets
         silent = [each for each in fresh if each in markets and markets[each].tick is None]
-        known = [tick for tick in self.market.latest(silent, self.now()) if tick is not None]
-        for tick in known:
-            markets[tick.instrument].tick = tick
-        self.board.apply_ticks(known)
+        for tick in self.market.latest(silent, self.now()):
+            if tick is not None:
+                markets[tick.instrument].tick = tick
 
     def watch_waiting(self) -> None:
         """What triggers and alerts wait for must tick."""
