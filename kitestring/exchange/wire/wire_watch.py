@@ -112,8 +112,8 @@ class WireWatch:
         """Let the exchange answer, and write down what it did."""
         try:
             response = await handler(request)
-        except web.HTTPException as answer:
-            self._ledger.did(n, self._now(), answer.status, error=answer.reason)
+        except web.HTTPException as refusal:
+            self._ledger.did(n, self._now(), refusal.status, error=refusal.reason)
             raise
         now, writing = self._now(), request.method != "GET"
         failed = response.status >= 400
