@@ -30,6 +30,7 @@ SELF_STARTING = {
 }
 WAITED_FOR = {
     "kitestring.engine.replay": "kitestring replay, which will ask it",
+    "kitestring.exchange.depth": "matching, quotes and packets, which speak of one book",
     "kitestring.exchange.desk": "the wire, which will serve the desk",
     "kitestring.exchange.desk.form": "the desk, which reads every request through it",
     "kitestring.exchange.desk.kite_error": "the desk, which refuses in its words",
