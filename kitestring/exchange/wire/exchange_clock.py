@@ -24,8 +24,10 @@ _LEAST_WAIT_S: Final = 1e-6
 
 def speed_of(word: str) -> Speed:
     """A speed as it is typed: a number above zero, ``max`` or ``step``; ``ConfigError`` otherwise."""
-    if word == "max" or word == "step":  # noqa: PLR1714 - mypy narrows comparisons, not members
-        return word
+    if word == "max":
+        return "max"
+    if word == "step":
+        return "step"
     try:
         speed = float(word)
     except ValueError:
@@ -157,6 +159,10 @@ class ExchangeClock:
         for waiting in self._waiting:
             if not waiting.done():
                 waiting.set_result(None)
+
+    async def changed(self) -> None:
+        """Return when somebody stirs."""
+        await self._change(NEVER)
 
     async def _change(self, at: Instant) -> None:
         """Wait until the loop's time has reached ``at``, or until something changes."""

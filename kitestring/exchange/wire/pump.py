@@ -12,14 +12,13 @@ Nothing here keeps the loop for long: large frames are taken in by slices, and a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 import msgspec
 import numpy as np
 
 from kitestring.domain.errors import FeedError
-from kitestring.domain.ids import InstrumentId
 from kitestring.domain.instants import NEVER, Instant
 from kitestring.domain.ports import Frame
 from kitestring.domain.ticks import Tick, TickFrame
@@ -57,13 +56,13 @@ class OrderUpdate(Protocol):
     """Something that became of an order."""
 
     @property
-    def row(self) -> dict[str, object]:
-        """The order as a WebSocket update shows it."""
+    def row(self) -> Mapping[str, object]:
+        """The order as a WebSocket update and a postback show it, signed."""
         ...
 
     @property
-    def api_key(self) -> str:
-        """The app that placed it; empty for orders of other platforms."""
+    def to_postback(self) -> bool:
+        """Whether the app that listens for postbacks has placed it."""
         ...
 
 
@@ -117,7 +116,7 @@ class Pump:
         listeners: Iterable[Listener] = (),
     ) -> None:
         self.listeners = list(listeners)
-        self.gate = StepGate()
+        self.gate = StepGate(clock.stir)
         self.position = after
         """Frames shown so far, those of before a restart included."""
         self.retouch: Callable[[TickFrame], TickFrame] | None = None
@@ -133,6 +132,7 @@ class Pump:
         self._inserted: list[TickFrame] = []
         self._untold: list[Ints] = []
         self._told_at = 0.0
+        self._take_next()
 
     def insert(self, ticks: Sequence[Tick]) -> None:
         """Let the market say something it would not have said, now: the admin moves a price."""
@@ -146,23 +146,31 @@ class Pump:
     async def run(self) -> None:
         """Drive the day until cancelled."""
         clock, desk = self._clock, self._desk
-        self._take_next()
+        in_vain: Instant = 0
         while True:
             frame = self._inserted[0] if self._inserted else self._next
             frame_at = frame.received_at if frame is not None else NEVER
-            if frame_at < clock.now():
-                frame_at = clock.now()
             due_at = desk.next_due_at
+            if due_at <= in_vain:  # It waits for the market, not for the clock.
+                due_at = NEVER
             at = min(frame_at, due_at)
+            if self._untold and clock.aim() < at:
+                self._tell(clock.now(), ())
             if clock.speed == "step" and not self.gate.open:
-                await self.gate.opened()
+                await clock.changed()
                 continue
             if not await clock.reach(at):
                 continue
             if frame is not None and frame_at <= due_at:
+                in_vain = 0
                 await self._show(frame, frame_at)
             else:
-                self._announce(clock.now(), _NOTHING, desk.advance(clock.now()))
+                now = clock.now()
+                updates = desk.advance(now)
+                if updates:
+                    self._announce(now, _NOTHING, updates)
+                elif desk.next_due_at <= now:
+                    in_vain = now
             if clock.speed == "max":
                 for listener in self.listeners:
                     await listener.taken()
@@ -199,22 +207,18 @@ class Pump:
 
     def _announce(self, at: Instant, rows: Ints, updates: Sequence[OrderUpdate]) -> None:
         """Tell the listeners; ticks of a market that is catching up are told together."""
+        self._untold.append(rows)
         if not updates and self._clock.behind_s(at) > _LATE_S:
             loop_at = asyncio.get_running_loop().time()
             if loop_at < self._told_at + _TELLING_S:
-                self._untold.append(rows)
                 return
             self._told_at = loop_at
-        if self._untold:
-            rows = np.unique(np.concatenate([*self._untold, rows]))
-            self._untold.clear()
+        self._tell(at, updates)
+
+    def _tell(self, at: Instant, updates: Sequence[OrderUpdate]) -> None:
+        untold, self._untold = self._untold, []
+        rows = untold[0] if len(untold) == 1 else np.unique(np.concatenate([_NOTHING, *untold]))
         self.gate.shown += 1
         happening = Happening(self.gate.shown, at, rows, updates)
         for listener in self.listeners:
             listener.announce(happening)
-
-
-def watcher(source: object) -> Callable[[Iterable[InstrumentId]], None]:
-    """How a source is told what somebody watches; one that always shows everything is told nothing."""
-    watch = getattr(source, "watch", None)
-    return watch if callable(watch) else lambda _: None

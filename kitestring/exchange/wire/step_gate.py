@@ -21,20 +21,19 @@ time, as an event of its own.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 
 
 class StepGate:
-    """Counts acknowledgements and calls under way, and lets the pump wait for both."""
+    """Counts acknowledgements and calls under way; ``stir`` lets the pump look again."""
 
-    def __init__(self) -> None:
+    def __init__(self, stir: Callable[[], None]) -> None:
         self.shown = 0
         """The last event that happened."""
         self.calls = 0
         """REST calls being answered."""
         self._acknowledged: dict[Hashable, int] = {}
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._stir = stir
 
     @property
     def acknowledged(self) -> int:
@@ -51,13 +50,13 @@ class StepGate:
         if not 0 <= event <= self.shown:
             return f"Event {event} has not happened yet; the last one is {self.shown}."
         self._acknowledged[who] = max(event, self._acknowledged.get(who, 0))
-        self._look()
+        self._stir()
         return None
 
     def leave(self, who: Hashable) -> None:
         """Somebody is gone: nobody waits for them any more."""
         self._acknowledged.pop(who, None)
-        self._look()
+        self._stir()
 
     def call_began(self) -> None:
         """A REST call has come."""
@@ -66,19 +65,4 @@ class StepGate:
     def call_ended(self) -> None:
         """A REST call has been answered."""
         self.calls -= 1
-        self._look()
-
-    async def opened(self) -> None:
-        """Return when the next event may happen."""
-        while not self.open:
-            changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.add(changed)
-            try:
-                await changed
-            finally:
-                self._waiting.discard(changed)
-
-    def _look(self) -> None:
-        for waiting in self._waiting:
-            if not waiting.done():
-                waiting.set_result(None)
+        self._stir()
