@@ -1,0 +1,212 @@
+"""What faults and the admin interface can do to an exchange beyond Kite's own routes.
+
+Everything goes through floor, desk, sessions and market themselves, so that whatever is read
+afterwards agrees with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+from kitestring.domain.errors import ConfigError
+from kitestring.domain.ids import InstrumentId
+from kitestring.domain.instants import SECOND, Instant
+from kitestring.domain.money import Money, Price
+from kitestring.domain.orders import Product
+from kitestring.domain.ticks import Tick
+from kitestring.exchange.desk.form import Form
+from kitestring.exchange.desk.listing import Listing
+from kitestring.exchange.desk.order_rows import Source
+from kitestring.exchange.instrument_master import instruments_on
+from kitestring.exchange.local_exchange import LocalExchange
+from kitestring.exchange.order_book import Market, Status
+from kitestring.exchange.wire.market_moves import MarketMoves
+from kitestring.market.calendar import trading_day_before
+
+Insert = Callable[[list[Tick]], None]
+CUT_SHORT = "The exchange has cancelled the rest of the order."
+
+
+class ExchangeReach:
+    """The long arm of scripts and admin. ``insert`` lets the market tick at once, out of turn."""
+
+    def __init__(self, exchange: LocalExchange, moves: MarketMoves) -> None:
+        self.exchange = exchange
+        self.moves = moves
+        self.insert: Insert | None = None
+
+    # ── books ────────────────────────────────────────────────────────────────────────────────
+
+    def read(self, book: str, now: Instant) -> object:
+        """A book as its route would answer it now."""
+        exchange = self.exchange
+        match book:
+            case "orders":
+                return exchange.desk.orders(now)
+            case "trades":
+                return exchange.desk.trades(now)
+            case "positions":
+                return exchange.portfolio.positions(now)
+            case "holdings":
+                return exchange.portfolio.holdings(now)
+            case "margins":
+                return exchange.funds.margins(now)
+            case _:
+                raise ConfigError(
+                    f"There is no book {book}.",
+                    do="known: orders, trades, positions, holdings, margins",
+                )
+
+    def history(self, order_id: str, now: Instant) -> object:
+        """One order's history."""
+        return self.exchange.desk.history(now, order_id)
+
+    def yesterdays_dump(self, exchange: str) -> bytes:
+        """The instrument file of the trading day before."""
+        day = trading_day_before(self.exchange.day)
+        return Listing(day, instruments_on(day)).csv(exchange)
+
+    # ── orders ───────────────────────────────────────────────────────────────────────────────
+
+    def fill_order(self, order_id: str) -> bool:
+        """Let a waiting order trade completely at its own price; false if it does not wait."""
+        exchange = self.exchange
+        floor, now = exchange.floor, exchange.now()
+        floor.arrive_before(now + 1)
+        order = floor.orders.get(order_id)
+        if order is None or order.market is None or order not in order.market.orders:
+            return False
+        if order.status is not Status.OPEN:
+            return False  # a stop that waits for its trigger has nothing to trade at
+        floor.trade(order, order.leaves, order.limit_px, now)
+        floor.write()
+        exchange.stirred()
+        return True
+
+    @contextmanager
+    def orders_refused(self, message: str) -> Iterator[None]:
+        """Orders placed inside are taken and then refused by risk management."""
+        desk = self.exchange.desk
+        desk.refuse_next(message, count=1)
+        try:
+            yield
+        finally:
+            desk.forget_refusals()
+
+    def refuse_next(self, message: str, count: int) -> None:
+        """Let risk management refuse the next orders."""
+        self.exchange.desk.refuse_next(message, count=count)
+
+    def cut_short(self, order_id: str, part: float) -> None:
+        """Let only a part of an order trade, whole lots and at least one; the rest is cancelled."""
+        floor = self.exchange.floor
+        order = floor.orders.get(order_id)
+        if order is None or order.market is None:
+            return
+        lot = order.market.instrument.lot_size
+        lots = max(int(order.qty * part) // lot, 1)
+        floor.cuts[order_id] = min(lots * lot, order.qty)
+
+    def square_off(self, now: Instant, instruments: tuple[str, ...] = ()) -> list[str]:
+        """Close intraday positions at the market, as risk management; the ids of its orders."""
+        exchange, ids = self.exchange, []
+        for (name, product), position in list(exchange.floor.account.positions.items()):
+            if product is not Product.MIS or not position.net_qty:
+                continue
+            if instruments and name not in instruments:
+                continue
+            where, _, symbol = name.partition(":")
+            form = {
+                "exchange": where,
+                "tradingsymbol": symbol,
+                "transaction_type": "SELL" if position.net_qty > 0 else "BUY",
+                "quantity": str(abs(position.net_qty)),
+                "product": "MIS",
+                "order_type": "MARKET",
+                "validity": "DAY",
+                "market_protection": "-1",
+            }
+            ids.append(exchange.desk.place_one(now, "regular", Form(form), source=Source.RMS))
+        exchange.stirred()
+        return ids
+
+    def order_from_phone(self, now: Instant, variety: str, fields: dict[str, str]) -> object:
+        """Place an order as the account's owner does on the phone: no app of ours knows of it."""
+        answer = self.exchange.desk.place(now, variety, Form(fields), source=Source.PHONE)
+        self.exchange.stirred()
+        return answer
+
+    def withdraw(self, now: Instant, order_id: str, message: str) -> None:
+        """Take an order away, as risk management or the exchange does."""
+        self.exchange.desk.withdraw(now, order_id, message)
+        self.exchange.stirred()
+
+    # ── market ───────────────────────────────────────────────────────────────────────────────
+
+    def jump(
+        self, now: Instant, instruments: Iterable[str], percent: float, lasts: Instant
+    ) -> None:
+        """Let instruments (all that have traded, if none is named) jump for a while."""
+        markets = self.exchange.floor.markets
+        names = list(instruments) or [name for name, market in markets.items() if market.tick]
+        for name in names:
+            market = self._market(name)
+            self.moves.by_percent(InstrumentId(name), percent, now + lasts)
+            self._tick_again(market, now)
+
+    def jump_to(self, now: Instant, instrument: str, px: Price, lasts: Instant) -> None:
+        """Let an instrument jump to a price for a while."""
+        market = self._market(instrument)
+        assert market.tick is not None
+        self.moves.to_price(InstrumentId(instrument), px, market.tick.last_px, now + lasts)
+        self._tick_again(market, now)
+
+    def _market(self, name: str) -> Market:
+        market = self.exchange.floor.markets.get(InstrumentId(name))
+        if market is None or market.tick is None:
+            raise ConfigError(
+                f"{name} has no price yet, so that it cannot jump.",
+                do="name an instrument as EXCHANGE:SYMBOL, after its first tick of the day",
+            )
+        return market
+
+    def _tick_again(self, market: Market, now: Instant) -> None:
+        """Say the last price again, so that the jump is seen now and not at the next tick."""
+        tick = market.tick
+        if self.insert is None or tick is None or tick.instrument in self._moved_before(now):
+            return
+        again = Tick(
+            tick.instrument, now // SECOND * SECOND, tick.last_px, tick.cum_qty,
+            tick.bid_px, tick.bid_qty, tick.ask_px, tick.ask_qty, tick.oi,
+        )  # fmt: skip
+        insert = self.insert
+        # A frame may be on its way through this very moment; ours comes after it.
+        asyncio.get_running_loop().call_soon(lambda: insert([again]))
+
+    def _moved_before(self, now: Instant) -> set[InstrumentId]:
+        del now
+        return set()
+
+    # ── account ──────────────────────────────────────────────────────────────────────────────
+
+    def add_cash(self, amount: Money) -> None:
+        """Pay in, or out (below zero)."""
+        account = self.exchange.floor.account
+        account.opening += amount
+        account.cash += amount
+
+    def flush_tokens(self) -> None:
+        """End every session, as a master logout does."""
+        self.exchange.sessions.flush()
+
+    def allow_addresses(self, addresses: tuple[str, ...]) -> None:
+        """Take orders from these addresses only; none named: from everywhere."""
+        self.exchange.settings.switches.allowed_addresses = addresses
+
+
+def day_before(day: dt.date) -> dt.date:
+    """The trading day before."""
+    return trading_day_before(day)
