@@ -7,9 +7,10 @@ afterwards agrees with it.
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+
+import msgspec
 
 from kitestring.domain.errors import ConfigError
 from kitestring.domain.ids import InstrumentId
@@ -24,10 +25,9 @@ from kitestring.exchange.instrument_master import instruments_on
 from kitestring.exchange.local_exchange import LocalExchange
 from kitestring.exchange.order_book import Market, Status
 from kitestring.exchange.wire.market_moves import MarketMoves
-from kitestring.market.calendar import trading_day_before
+from kitestring.market.calendar import previous_trading_day
 
 Insert = Callable[[list[Tick]], None]
-CUT_SHORT = "The exchange has cancelled the rest of the order."
 
 
 class ExchangeReach:
@@ -66,7 +66,7 @@ class ExchangeReach:
 
     def yesterdays_dump(self, exchange: str) -> bytes:
         """The instrument file of the trading day before."""
-        day = trading_day_before(self.exchange.day)
+        day = previous_trading_day(self.exchange.day)
         return Listing(day, instruments_on(day)).csv(exchange)
 
     # ── orders ───────────────────────────────────────────────────────────────────────────────
@@ -153,16 +153,15 @@ class ExchangeReach:
         markets = self.exchange.floor.markets
         names = list(instruments) or [name for name, market in markets.items() if market.tick]
         for name in names:
-            market = self._market(name)
+            again = self._unmoved(self._market(name), now)
             self.moves.by_percent(InstrumentId(name), percent, now + lasts)
-            self._tick_again(market, now)
+            self._say(again)
 
     def jump_to(self, now: Instant, instrument: str, px: Price, lasts: Instant) -> None:
         """Let an instrument jump to a price for a while."""
-        market = self._market(instrument)
-        assert market.tick is not None
-        self.moves.to_price(InstrumentId(instrument), px, market.tick.last_px, now + lasts)
-        self._tick_again(market, now)
+        again = self._unmoved(self._market(instrument), now)
+        self.moves.to_price(InstrumentId(instrument), px, again.last_px, now + lasts)
+        self._say(again)
 
     def _market(self, name: str) -> Market:
         market = self.exchange.floor.markets.get(InstrumentId(name))
@@ -173,22 +172,18 @@ class ExchangeReach:
             )
         return market
 
-    def _tick_again(self, market: Market, now: Instant) -> None:
-        """Say the last price again, so that the jump is seen now and not at the next tick."""
+    def _unmoved(self, market: Market, now: Instant) -> Tick:
+        """The last tick as the market itself had it, to be said again: a jump is seen at once."""
         tick = market.tick
-        if self.insert is None or tick is None or tick.instrument in self._moved_before(now):
-            return
-        again = Tick(
-            tick.instrument, now // SECOND * SECOND, tick.last_px, tick.cum_qty,
-            tick.bid_px, tick.bid_qty, tick.ask_px, tick.ask_qty, tick.oi,
-        )  # fmt: skip
-        insert = self.insert
-        # A frame may be on its way through this very moment; ours comes after it.
-        asyncio.get_running_loop().call_soon(lambda: insert([again]))
+        assert tick is not None
+        base = self.moves.base(tick)
+        return msgspec.structs.replace(base, event_at=now // SECOND * SECOND)
 
-    def _moved_before(self, now: Instant) -> set[InstrumentId]:
-        del now
-        return set()
+    def _say(self, tick: Tick) -> None:
+        insert = self.insert
+        if insert is not None:
+            # A frame may be on its way through this very moment; ours comes after it.
+            asyncio.get_running_loop().call_soon(insert, [tick])
 
     # ── account ──────────────────────────────────────────────────────────────────────────────
 
@@ -198,6 +193,20 @@ class ExchangeReach:
         account.opening += amount
         account.cash += amount
 
+    def set_position(self, instrument: str, product: str, quantity: int, px: Price) -> None:
+        """Let the account hold so much (below zero: owe), carried at ``px``; 0 takes it away."""
+        listed = self.exchange.listing.by_key
+        if instrument not in listed or not listed[InstrumentId(instrument)].tradable:
+            raise ConfigError(f"{instrument} cannot be held.", do="name it as EXCHANGE:SYMBOL")
+        if product not in set(Product):
+            raise ConfigError(f"There is no product {product}.", do="known: CNC, MIS, NRML")
+        key = (InstrumentId(instrument), Product(product))
+        self.exchange.floor.account.carry(listed, {key: (quantity, px)})
+
+    def set_holding(self, instrument: str, quantity: int, px: Price) -> None:
+        """Let the account hold so many shares for delivery."""
+        self.set_position(instrument, Product.CNC.value, quantity, px)
+
     def flush_tokens(self) -> None:
         """End every session, as a master logout does."""
         self.exchange.sessions.flush()
@@ -205,8 +214,3 @@ class ExchangeReach:
     def allow_addresses(self, addresses: tuple[str, ...]) -> None:
         """Take orders from these addresses only; none named: from everywhere."""
         self.exchange.settings.switches.allowed_addresses = addresses
-
-
-def day_before(day: dt.date) -> dt.date:
-    """The trading day before."""
-    return trading_day_before(day)

@@ -178,18 +178,6 @@ class SocketFaults:
         return [*out, *((0, each) for _, each in held)]
 
 
-class FeedFaults:
-    """Gives every socket its faults, and remembers them while they are open."""
-
-    def __init__(self, faults: Faults, token_of: Callable[[str], int | None]) -> None:
-        self._faults = faults
-        self._token_of = token_of
-
-    def opened(self, now: Instant) -> SocketFaults:
-        """The faults of a socket that opens now."""
-        return SocketFaults(self._faults, now, self._token_of)
-
-
 def packets(message: bytes) -> Iterator[bytes]:
     """The packets of a binary message (kite.trade/docs/connect/v3/websocket)."""
     (count,) = struct.unpack_from(">H", message)

@@ -42,6 +42,11 @@ class MarketMoves:
         """From its next tick on it stands at ``px``, and moves from there as it would have."""
         self.on[instrument] = Move(int(px) * _WHOLE // int(last_px), until)
 
+    def base(self, tick: Tick) -> Tick:
+        """A tick that was seen, as the market itself had it."""
+        move = self.on.get(tick.instrument)
+        return tick if move is None else self._times(tick, _WHOLE * _WHOLE // move.millionths)
+
     def retouch(self, frame: TickFrame) -> TickFrame:
         """The frame as it is to be seen."""
         if not self.on:
@@ -55,14 +60,15 @@ class MarketMoves:
 
     def _moved(self, tick: Tick) -> Tick:
         move = self.on.get(tick.instrument)
-        if move is None:
-            return tick
+        return tick if move is None else self._times(tick, move.millionths)
+
+    def _times(self, tick: Tick, millionths: int) -> Tick:
         step = int(self._instruments[tick.instrument].tick_size)
 
         def px(old: Price) -> Price:
             if not old:
                 return old
-            return Price(max(round(int(old) * move.millionths / _WHOLE / step), 1) * step)
+            return Price(max((int(old) * millionths // _WHOLE + step // 2) // step, 1) * step)
 
         return msgspec.structs.replace(
             tick, last_px=px(tick.last_px), bid_px=px(tick.bid_px), ask_px=px(tick.ask_px)
