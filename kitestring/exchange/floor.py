@@ -23,6 +23,7 @@ from kitestring.exchange.fill_models import FillModel
 from kitestring.exchange.ledger import LedgerEntry, LedgerSink, What, line_bytes
 from kitestring.exchange.margin import MarginRates
 from kitestring.exchange.order_book import ClosedOrder, ExchangeOrder, Market, Request, Status
+from kitestring.exchange.queue import place_in_queue
 from kitestring.exchange.rules import OrderRules, judge_instrument, outside_range, protected_px
 
 
@@ -87,8 +88,13 @@ class TradingFloor:
         self._told = 0
         self._reports: list[tuple[Instant, int, LedgerEntry]] = []
 
-    def trade(self, order: ExchangeOrder, qty: int, px: Price, at: Instant) -> None:
-        """Book a trade of a live order: fill, position, cash, charges, ledger."""
+    def trade(
+        self, order: ExchangeOrder, qty: int, px: Price, at: Instant, printed: int = 0
+    ) -> None:
+        """Book a trade of a live order: fill, position, cash, charges, ledger.
+
+        ``printed`` is the part of it that came out of the volume the tick tells of.
+        """
         position, market = order.position, order.market
         assert position is not None
         assert market is not None
@@ -128,6 +134,8 @@ class TradingFloor:
                 order.filled,
                 "",
                 self.nth,
+                order.ahead,
+                printed,
             )
         )
         if order.status is Status.COMPLETE:
@@ -157,6 +165,7 @@ class TradingFloor:
                 self.close(order)
                 return False
         order.takes = order.reaches(last_px) if self.bars else meets_quote(self, order, market, at)
+        self.queue_up(order, market)
         self.tell(What.TRIGGERED, order, at, 0)
         return True
 
@@ -209,6 +218,27 @@ class TradingFloor:
                 0,
                 order.filled,
                 text,
+                self.nth,
+                order.ahead,
+            )
+        )
+
+    def queue_up(self, order: ExchangeOrder, market: Market) -> None:
+        """Give an order that comes to rest its place behind what is visible at its price."""
+        if not (self.bars or self.model.immediate):
+            order.ahead = place_in_queue(order, market)
+
+    def join_queue(self, order: ExchangeOrder, market: Market, at: Instant) -> None:
+        """Give an order that came before any depth was seen its place, and write it down."""
+        order.ahead = place_in_queue(order, market)
+        self._stroke.append(
+            LedgerEntry(
+                What.QUEUED,
+                at,
+                tag=order.tag,
+                order_id=order.order_id,
+                nth=self.nth,
+                ahead=order.ahead,
             )
         )
 

@@ -19,9 +19,11 @@ from kitestring.domain.instants import Instant
 from kitestring.domain.money import Money, money
 from kitestring.domain.ports import Feed
 from kitestring.domain.ticks import TickFrame
-from kitestring.exchange.desk.candles import Candles
+from kitestring.exchange.desk.candles import Candles, NoPast, Past
 from kitestring.exchange.desk.listing import Listing
 from kitestring.exchange.desk.mutual_funds import MutualFunds
+from kitestring.exchange.desk.order_desk import OrderDesk
+from kitestring.exchange.desk.order_settings import OrderSettings
 from kitestring.exchange.desk.profile import Person
 from kitestring.exchange.desk.quotes import Quotes
 from kitestring.exchange.desk.sessions import App, Sessions
@@ -84,6 +86,7 @@ class ExchangeSettings(msgspec.Struct, frozen=True, kw_only=True):
     switches: Switches = msgspec.field(default_factory=Switches)
     fills: str = "market"
     charges: str = "zerodha"
+    orders: OrderSettings = OrderSettings()
 
 
 class Clock(Protocol):
@@ -118,6 +121,15 @@ class LocalExchange:
             seed=settings.seed,
             ledger=MemoryLedger(),
         )
+        app = settings.apps[0]
+        self.desk = OrderDesk(
+            self.floor,
+            self.listing,
+            user_id=self.person.user_id,
+            app_id=app.app_id,
+            api_secret=app.api_secret,
+            settings=settings.orders,
+        )
         closes = manifest.previous_close
         self.board = MarketBoard(self.listing, closes.get)
         self.sessions = Sessions(
@@ -126,7 +138,7 @@ class LocalExchange:
             second_login_ends_first=settings.switches.second_login_ends_first,
         )
         self.quotes = Quotes(self.board, self.listing, self.watch)
-        self.candles = Candles(market, self.listing, manifest.sessions)
+        self.candles = Candles(_past_of(market), self.listing, manifest.sessions)
         self.mutual_funds = MutualFunds(
             self.day, self.person.user_id, placing=settings.switches.fund_orders
         )
@@ -167,3 +179,8 @@ class LocalExchange:
         """Something may be due earlier than before."""
         for stir in self.on_stir:
             stir()
+
+
+def _past_of(market: object) -> Past:
+    """The days before, of a market that has any."""
+    return market if isinstance(market, Past) else NoPast()

@@ -11,14 +11,14 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import msgspec
 
 from kitestring.domain.bars import DAY_BAR, Bar, BarFrame
 from kitestring.domain.errors import CalendarUnknown
 from kitestring.domain.ids import InstrumentId, instrument_id
-from kitestring.domain.instants import DAY, IST_OFFSET, MINUTE, Instant, instant, ist, ist_date
+from kitestring.domain.instants import DAY, MINUTE, Instant, instant, ist, ist_date
 from kitestring.domain.instruments import Instrument, InstrumentKind, Segment
 from kitestring.domain.money import UNITS_PER_RUPEE
 from kitestring.domain.sessions import Session
@@ -54,12 +54,26 @@ _END_OF_DAY: Final = dt.time(23, 59, 59)
 Candle = list[object]
 
 
-class History(Protocol):
-    """What a market knows of the days before: the part of a ``Feed`` that candles need."""
+@runtime_checkable
+class Past(Protocol):
+    """A market that can be asked for any one day before today."""
 
-    def history(self, instrument: InstrumentId, minutes: int, bars: int) -> Sequence[Bar]:
-        """Up to ``bars`` closed bars from before the session, oldest first."""
+    def day_bars(
+        self, instrument: InstrumentId, day: dt.date, minutes: int
+    ) -> Sequence[tuple[Bar, int]]:
+        """The day's bars, each with the open interest at its end; none of a day it does not know."""
         ...
+
+
+class NoPast:
+    """A recording of one day knows no other."""
+
+    def day_bars(
+        self, instrument: InstrumentId, day: dt.date, minutes: int
+    ) -> Sequence[tuple[Bar, int]]:
+        """Nothing."""
+        del instrument, day, minutes
+        return ()
 
 
 class Minute(msgspec.Struct):
@@ -136,9 +150,11 @@ class Asked(msgspec.Struct, frozen=True):
 class Candles:
     """Answers ``GET /instruments/historical/{token}/{interval}``."""
 
-    def __init__(self, market: History, listing: Listing, sessions: dict[Segment, Session]) -> None:
+    def __init__(self, past: Past, listing: Listing, sessions: dict[Segment, Session]) -> None:
         self.today = Today()
-        self._market = market
+        self._past = past
+        self._days: dict[tuple[InstrumentId, dt.date], list[Minute]] = {}
+        """Day bars made before: a long stretch of days is made once."""
         self._listing = listing
         self._sessions = sessions
         self._day = listing.day
@@ -171,9 +187,11 @@ class Candles:
         minutes, instrument = asked.minutes, asked.instrument
         by_day = minutes in {DAY_BAR, WEEK}
         bars: list[Minute] = []
-        for contract, since, until in self._contracts(asked):
+        for day, contract in self._days_asked(asked):
             yield
-            bars += self._past(contract, asked, since, until)
+            bars += (
+                self._day_of(contract, day) if by_day else self._minutes_of(asked, contract, day)
+            )
         opens_at = self._open_at(instrument)
         now_bars = [each for each in self.today.minutes(instrument.id) if each.open_at <= now]
         if by_day:
@@ -189,55 +207,43 @@ class Candles:
         yield
         return [_candle(bar, oi=asked.oi) for bar in bars if first <= bar.open_at <= last]
 
-    def _contracts(self, asked: Asked) -> Iterator[tuple[InstrumentId, Instant, Instant]]:
-        """Which contract stands for which days: one, or with ``continuous`` the front of its day."""
-        since, until = asked.first - DAY, instant(self._day, dt.time.min)
-        if not asked.continuous:
-            yield asked.instrument.id, since, until
+    def _days_asked(self, asked: Asked) -> Iterator[tuple[dt.date, InstrumentId]]:
+        """The trading days before today, each with the contract that stands for it."""
+        first = ist_date(asked.first)
+        if asked.minutes == WEEK:  # a week is whole, whenever it was entered
+            first -= dt.timedelta(days=first.weekday())
+        first = max(first, calendar.FIRST_DAY)
+        last = min(ist_date(asked.last), self._day - dt.timedelta(days=1))
+        if first > last:
             return
-        name, day = asked.instrument.name, ist_date(asked.first)
-        month = day.year * 12 + day.month - 1
-        while since < until:
-            try:
-                expiry = contracts.monthly_expiry(name, month // 12, month % 12 + 1)
-            except CalendarUnknown:
-                break
-            ends = instant(expiry, dt.time.min) + DAY
-            if ends > since:
-                live = asked.instrument.expiry is not None and expiry >= asked.instrument.expiry
-                symbol = contracts.future_symbol(name, expiry)
-                front = instrument_id(asked.instrument.exchange, symbol)
-                yield asked.instrument.id if live else front, since, min(ends, until)
-                since = until if live else ends
-            month += 1
+        expiry: dt.date | None = None
+        contract = asked.instrument.id
+        for day in calendar.trading_days(first, last):
+            if asked.continuous and (expiry is None or day > expiry):
+                expiry = _front_expiry(asked.instrument.name, day)
+                contract = _contract_of(asked.instrument, expiry)
+            yield day, contract
 
-    def _past(
-        self, contract: InstrumentId, asked: Asked, since: Instant, until: Instant
-    ) -> list[Minute]:
-        """Bars of the days before today that open in ``[since, until)``."""
-        days = calendar.trading_days(max(ist_date(since), calendar.FIRST_DAY), self._day)
-        if asked.minutes in {DAY_BAR, WEEK}:
-            found = self._market.history(contract, DAY_BAR, len(days))
-            return [_minute(bar, _midnight(bar.open_at)) for bar in found if since <= bar.open_at < until]  # fmt: skip
+    def _day_of(self, contract: InstrumentId, day: dt.date) -> list[Minute]:
+        bars = self._days.get((contract, day))
+        if bars is None:
+            at = instant(day, dt.time.min)
+            found = self._past.day_bars(contract, day, DAY_BAR)
+            bars = self._days[contract, day] = [_minute(bar, at, oi) for bar, oi in found]
+        return bars
+
+    def _minutes_of(self, asked: Asked, contract: InstrumentId, day: dt.date) -> list[Minute]:
+        found = self._past.day_bars(contract, day, 1)
+        if not found:
+            return []
         length = asked.minutes * MINUTE
-        found = self._market.history(contract, 1, len(days) * self._minutes_of(asked.instrument))
-        inside = [bar for bar in found if since <= bar.open_at < until]
-        opens: dict[int, Instant] = {}
-        for bar in inside:
-            opens.setdefault((bar.open_at + IST_OFFSET) // DAY, bar.open_at)
         opening = ist(self._open_at(asked.instrument)).time()
-
-        def stamp(at: Instant) -> Instant:
-            opened = opens[(at + IST_OFFSET) // DAY]
-            anchor = min(opened, instant(ist_date(at), opening))
-            return anchor + (at - anchor) // length * length
-
-        return _joined([_minute(bar, bar.open_at) for bar in inside], stamp)
-
-    def _minutes_of(self, instrument: Instrument) -> int:
-        """How many minute bars one day has; hours have grown, so that today's are the most."""
-        session = self._sessions.get(instrument.segment)
-        return (session.close_at - session.open_at) // MINUTE if session else 375
+        # Hours change over the years; a special session begins whenever it begins.
+        anchor = min(found[0][0].open_at, instant(day, opening))
+        return _joined(
+            [_minute(bar, bar.open_at, oi) for bar, oi in found],
+            lambda at: anchor + (at - anchor) // length * length,
+        )
 
     def _open_at(self, instrument: Instrument) -> Instant:
         session = self._sessions.get(instrument.segment)
@@ -265,8 +271,8 @@ class Stamp(Protocol):
     def __call__(self, at: Instant, /) -> Instant: ...
 
 
-def _minute(bar: Bar, at: Instant) -> Minute:
-    return Minute(at, int(bar.open), int(bar.high), int(bar.low), int(bar.close), bar.volume, 0)
+def _minute(bar: Bar, at: Instant, oi: int) -> Minute:
+    return Minute(at, int(bar.open), int(bar.high), int(bar.low), int(bar.close), bar.volume, oi)
 
 
 def _candle(bar: Minute, *, oi: bool) -> Candle:
@@ -281,6 +287,26 @@ def _candle(bar: Minute, *, oi: bool) -> Candle:
     if oi:
         row.append(bar.oi)
     return row
+
+
+def _front_expiry(name: str, day: dt.date) -> dt.date | None:
+    """When the nearest monthly contract of a day expires; ``None`` beyond the dated rows."""
+    month = day.year * 12 + day.month - 1
+    for ahead in (0, 1):
+        try:
+            expiry = contracts.monthly_expiry(name, (month + ahead) // 12, (month + ahead) % 12 + 1)
+        except CalendarUnknown:
+            return None
+        if expiry >= day:
+            return expiry
+    return None
+
+
+def _contract_of(live: Instrument, expiry: dt.date | None) -> InstrumentId:
+    """The future that stood in front then; the live one where it is that, or no other is known."""
+    if expiry is None or expiry == live.expiry:
+        return live.id
+    return instrument_id(live.exchange, contracts.future_symbol(live.name, expiry))
 
 
 def _midnight(at: Instant) -> Instant:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from kitestring.exchange.desk.kite_error import KiteError, input_error
+from kitestring.exchange.desk.kite_error import KiteError
 from kitestring.exchange.local_exchange import LocalExchange
 from kitestring.exchange.wire.rate_limits import CallClass
 from kitestring.exchange.wire.routes import Call, Route
@@ -51,19 +51,12 @@ def _cancel(exchange: LocalExchange, call: Call) -> object:
     return exchange.desk.cancel(call.now, call.path["variety"], call.path["order_id"], parent)
 
 
-def _trigger_id(call: Call) -> int:
-    text = call.path["trigger_id"]
-    if not (text.isascii() and text.isdigit() and len(text) < 16):
-        raise input_error("Invalid `trigger_id`.")
-    return int(text)
-
-
 def _gtts(exchange: LocalExchange, call: Call) -> object:
     return exchange.gtt.triggers(call.now)
 
 
 def _gtt(exchange: LocalExchange, call: Call) -> object:
-    return exchange.gtt.trigger(call.now, _trigger_id(call))
+    return exchange.gtt.trigger(call.path["trigger_id"])
 
 
 def _place_gtt(exchange: LocalExchange, call: Call) -> object:
@@ -71,23 +64,23 @@ def _place_gtt(exchange: LocalExchange, call: Call) -> object:
 
 
 def _modify_gtt(exchange: LocalExchange, call: Call) -> object:
-    return exchange.gtt.modify(call.now, _trigger_id(call), call.form)
+    return exchange.gtt.modify(call.now, call.path["trigger_id"], call.form)
 
 
 def _delete_gtt(exchange: LocalExchange, call: Call) -> object:
-    return exchange.gtt.delete(call.now, _trigger_id(call))
+    return exchange.gtt.delete(call.now, call.path["trigger_id"])
 
 
 def _alerts(exchange: LocalExchange, call: Call) -> object:
-    return exchange.alerts.alerts(call.now, call.query)
+    return exchange.alerts.alerts(call.query)
 
 
 def _alert(exchange: LocalExchange, call: Call) -> object:
-    return exchange.alerts.alert(call.now, call.path["uuid"])
+    return exchange.alerts.alert(call.path["uuid"])
 
 
 def _alert_history(exchange: LocalExchange, call: Call) -> object:
-    return exchange.alerts.history(call.now, call.path["uuid"])
+    return exchange.alerts.history(call.path["uuid"])
 
 
 def _create_alert(exchange: LocalExchange, call: Call) -> object:

@@ -1,4 +1,4 @@
-"""An exchange on a port of this machine: the application, the day's pump behind it, and their end.
+"""An exchange on a port of this machine: opened, waited for, and closed again.
 
 One port for REST and WebSocket. Only the machine itself can reach it: there is no password here,
 and whoever reaches an exchange may trade at it.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections.abc import Iterable, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
@@ -22,25 +22,12 @@ LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 _CLOSING_S: Final = 1.0
 
 
-class Day(Protocol):
-    """What drives the day: the pump."""
-
-    async def run(self) -> None:
-        """Drive it until cancelled."""
-        ...
-
-    def stir(self) -> None:
-        """Something is due earlier than before."""
-        ...
-
-
 class Served:
     """An exchange being served; ``start`` it, ``wait`` for whatever ends it, ``stop`` it."""
 
     def __init__(
         self,
         exchange: LocalExchange,
-        day: Day,
         *,
         host: str = "127.0.0.1",
         port: int = 0,
@@ -57,9 +44,8 @@ class Served:
         self.app = make_app(exchange, middlewares=middlewares, set_up=set_up)
         self.port = port
         self._host = host
-        self._day = day
         self._runner: web.AppRunner | None = None
-        self._driving: asyncio.Task[None] | None = None
+        self._broken: asyncio.Future[None] | None = None
 
     @property
     def rest(self) -> str:
@@ -102,24 +88,30 @@ class Served:
             ) from error
         self._runner = runner
         self.port = runner.addresses[0][1]
-        self.exchange.on_stir.append(self._day.stir)
-        self._driving = asyncio.create_task(self._day.run())
+        self._broken = asyncio.get_running_loop().create_future()
 
     async def wait(self, stop: asyncio.Event) -> None:
-        """Return when asked to stop; raise what ended the day's market, if that comes first."""
-        assert self._driving is not None, "started"
+        """Return when asked to stop; raise what broke the exchange's day, if that comes first."""
+        assert self._broken is not None, "started"
+        asyncio.get_running_loop().set_exception_handler(self._heard)
         stopping = asyncio.create_task(stop.wait())
         try:
-            await asyncio.wait((stopping, self._driving), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((stopping, self._broken), return_when=asyncio.FIRST_COMPLETED)
         finally:
             stopping.cancel()
-        if self._driving.done():
-            self._driving.result()
+        if self._broken.done():
+            self._broken.result()
 
     async def stop(self) -> None:
         """End the day, close every connection and the port."""
-        if self._driving is not None:
-            self._driving.cancel()
-            await asyncio.gather(self._driving, return_exceptions=True)
         if self._runner is not None:
             await self._runner.cleanup()
+
+    def _heard(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        """A task of the day that broke ends the serving; anything else is told as usual."""
+        error = context.get("exception")
+        assert self._broken is not None, "started"
+        if "task" in context and isinstance(error, Exception) and not self._broken.done():
+            self._broken.set_exception(error)
+        else:
+            loop.default_exception_handler(context)

@@ -5,10 +5,10 @@ import re
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from rehearsal import ask, ist, rehearsal, signed
 
 from kitestring.exchange.desk.sessions import App
 from kitestring.exchange.wire.kite_server import ROUTES
-from rehearsal import ask, ist, rehearsal, signed
 
 BACK = App(
     api_key="app1",
