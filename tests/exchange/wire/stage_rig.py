@@ -27,7 +27,12 @@ from kitestring.exchange.wire.serving import Served
 from kitestring.market.sessions import sessions_for
 
 DAY = dt.date(2026, 11, 20)
-PRICES = {"NSE:INFY": "1500.00", "NSE:SBIN": "800.00", "NSE:TCS": "3000.00", "NSE:RELIANCE": "1200.00"}
+PRICES = {
+    "NSE:INFY": "1500.00",
+    "NSE:SBIN": "800.00",
+    "NSE:TCS": "3000.00",
+    "NSE:RELIANCE": "1200.00",
+}
 INFY, SBIN = 1594 << 8 | 1, 3045 << 8 | 1
 START = instant(DAY, dt.time(10, 0))
 
@@ -56,7 +61,9 @@ class CalmMarket:
     def _tick(self, instrument, second, at):
         step = int(instrument.tick_size)
         last = int(price(PRICES[instrument.id])) + step * (second % 2)
-        return Tick(instrument.id, at, last, 10_000 + 500 * second, last - step, 400, last + step, 400)
+        return Tick(
+            instrument.id, at, last, 10_000 + 500 * second, last - step, 400, last + step, 400
+        )
 
     def history(self, instrument, minutes, bars):
         return []
@@ -98,7 +105,9 @@ class Stage:
     async def place(self, symbol="INFY", qty=10, side="BUY", **fields):
         """An order as a client sends it; status, content type and text of the answer."""
         timeout = fields.pop("timeout", 5.0)
-        return await self.ask("POST", "/orders/regular", data=order(symbol, qty, side, **fields), timeout=timeout)
+        return await self.ask(
+            "POST", "/orders/regular", data=order(symbol, qty, side, **fields), timeout=timeout
+        )
 
     async def placed(self, *args, **fields):
         """An order that must be answered with its id."""
@@ -113,6 +122,12 @@ class Stage:
     def order(self, order_id):
         """One order of the exchange's own book."""
         return next(row for row in self.orders() if row["order_id"] == order_id)
+
+    async def jump(self, clock):
+        """Let it become a time of day, everything on the way having happened."""
+        at = instant(DAY, dt.time.fromisoformat(clock))
+        self.exchange.clock.jump(at)
+        await self.until(lambda: self.exchange.now() >= at)
 
     async def until(self, condition, seconds=5.0):
         """Wait until something is so, or fail."""
@@ -150,7 +165,9 @@ AT_MARKET = {"order_type": "MARKET", "price": "0", "market_protection": "-1"}
 
 
 @asynccontextmanager
-async def on_stage(script="", *, speed=20.0, admin=False, ledger_path=None, seconds=1800, start=START):
+async def on_stage(
+    script="", *, speed=20.0, admin=False, ledger_path=None, seconds=1800, start=START
+):
     """Serve, and be its client, until the block ends; nothing unexpected may have happened."""
     clock = ExchangeClock(start, speed)
     settings = ExchangeSettings(switches=Switches(rate_limits=False))
