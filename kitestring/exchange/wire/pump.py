@@ -165,12 +165,11 @@ class Pump:
                 in_vain = 0
                 await self._show(frame, frame_at)
             else:
-                now = clock.now()
-                updates = desk.advance(now)
+                updates = desk.advance(due_at)
                 if updates:
-                    self._announce(now, _NOTHING, updates)
-                elif desk.next_due_at <= now:
-                    in_vain = now
+                    self._announce(due_at, _NOTHING, updates)
+                elif desk.next_due_at <= due_at:
+                    in_vain = due_at
             if clock.speed == "max":
                 for listener in self.listeners:
                     await listener.taken()
