@@ -32,7 +32,8 @@ class FloorParts(TypedDict):
 
     ``cash`` is free cash at the open, without what carried positions cost. ``opening`` are
     positions carried from before: net quantity and the price they are carried at. ``bars`` says that
-    the feed is of bars, for orders that come before its first frame.
+    the feed is of bars, for orders that come before its first frame. ``account`` is an account that was
+    opened before (with holdings, say); then ``cash`` and ``rates`` are its own.
     """
 
     instruments: Mapping[InstrumentId, Instrument]
@@ -46,6 +47,7 @@ class FloorParts(TypedDict):
     bars: NotRequired[bool]
     rules: NotRequired[OrderRules]
     rates: NotRequired[MarginRates]
+    account: NotRequired[Account]
 
 
 class TradingFloor:
@@ -57,7 +59,8 @@ class TradingFloor:
         self.model = parts["fill_model"]
         self.seed = parts["seed"]
         self.rules = parts.get("rules") or OrderRules()
-        self.account = Account(parts["cash"], charges, rates)
+        day = min((each.date for each in sessions.values()), default=None)
+        self.account = parts.get("account") or Account(parts["cash"], charges, rates, day=day)
         self.account.carry(parts["instruments"], parts.get("opening") or {})
         self.orders: dict[str, ExchangeOrder] = {}
         """Orders that are not over, by tag."""
