@@ -430,11 +430,11 @@ KINDS: Final = MappingProxyType(
                     _words(
                         "how",
                         "one packet more than there is, a message cut inside a packet, a packet of"
-                        " a length nobody knows, or no bytes at all",
+                        " a length nobody knows, or three bytes only",
                         "wrong_count",
                         "cut",
                         "unknown_length",
-                        "empty",
+                        "stub",
                     ),
                 ),
                 route="ws",

@@ -225,7 +225,7 @@ def malformed(message: bytes, how: str) -> bytes:
         case "unknown_length":
             return more + struct.pack(">H", _UNKNOWN_LENGTH) + bytes(_UNKNOWN_LENGTH)
         case _:
-            return b""
+            return message[:3]
 
 
 def _concerns(tokens: frozenset[int], packet: bytes) -> bool:
