@@ -66,8 +66,11 @@ async def _serve(
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signum, end, signum)
+    starts_at = clock.aim()
     await served.start()
     try:
+        if not isinstance(clock.speed, str):  # the market before the chosen moment is shown first
+            await clock.wait_until(starts_at)
         session = local.sessions.log_in(clock.now(), file.settings.apps[0].api_key)
         for line in opening_lines(served, clock, session):
             say(line)

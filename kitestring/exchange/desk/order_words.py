@@ -20,7 +20,7 @@ class Refusal(msgspec.Struct, frozen=True):
     by_rms: bool
 
 
-_FUNDS: Final = re.compile(r"Required margin is (-?[\d.]+) but available margin is (-?[\d.]+)")
+_FUNDS: Final = re.compile(r"Required margin is (-?\d+\.\d+) but available margin is (-?\d+\.\d+)")
 _RMS: Final = (
     (
         "Insufficient holdings",

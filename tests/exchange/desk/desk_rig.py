@@ -1,6 +1,7 @@
 """A floor, a desk and a market told in a few words, for tests of the order desk."""
 
 import datetime as dt
+import itertools
 
 from kitestring.domain.charges import NO_CHARGES
 from kitestring.domain.ids import instrument_id
@@ -226,7 +227,7 @@ class Rig:
                 assert row["filled_quantity"] + row["cancelled_quantity"] == row["quantity"]
             history = self.desk.history(self.now, order_id)
             assert {**row, "tags": None} == {**history[-1], "tags": None}
-            for before, after in zip(history, history[1:], strict=False):
+            for before, after in itertools.pairwise(history):
                 assert OrderStatus(after["status"]) in FOLLOWERS[OrderStatus(before["status"])]
                 assert after["filled_quantity"] >= before["filled_quantity"]
                 assert after["order_timestamp"] >= before["order_timestamp"]

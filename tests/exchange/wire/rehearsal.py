@@ -115,3 +115,16 @@ def in_thread(start):
         loop.call_soon_threadsafe(loop.stop)
         running.join(10)
         loop.close()
+
+
+def pass_time(exchange, at, day=DAY):
+    """Let the exchange's day go on to a moment: its frames are shown, its orders travel."""
+    ends = ist(at, day)
+    shown = len(frames_until(exchange.clock.at, day))
+    for position, frame in enumerate(frames_until(ends, day)[shown:], shown + 1):
+        exchange.clock.at = frame.received_at
+        exchange.observe(position, frame)
+        exchange.board.apply(frame)
+        exchange.desk.advance(frame.received_at)
+    exchange.clock.at = ends
+    exchange.desk.advance(ends)
