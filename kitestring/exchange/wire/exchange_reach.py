@@ -15,11 +15,14 @@ import msgspec
 from kitestring.domain.errors import ConfigError
 from kitestring.domain.ids import InstrumentId
 from kitestring.domain.instants import SECOND, Instant
+from kitestring.domain.instruments import Instrument, InstrumentKind
 from kitestring.domain.money import Money, Price
 from kitestring.domain.orders import Product
 from kitestring.domain.ticks import Tick
 from kitestring.exchange.desk.form import Form
+from kitestring.exchange.desk.holdings import Holding
 from kitestring.exchange.desk.listing import Listing
+from kitestring.exchange.desk.opening_account import isin_of
 from kitestring.exchange.desk.order_rows import Source
 from kitestring.exchange.instrument_master import instruments_on
 from kitestring.exchange.local_exchange import LocalExchange
@@ -188,24 +191,38 @@ class ExchangeReach:
     # ── account ──────────────────────────────────────────────────────────────────────────────
 
     def add_cash(self, amount: Money) -> None:
-        """Pay in, or out (below zero)."""
+        """Pay into the equity segment, or out of it (below zero)."""
         account = self.exchange.floor.account
-        account.opening += amount
+        account.equity.paid_in += amount
         account.cash += amount
 
     def set_position(self, instrument: str, product: str, quantity: int, px: Price) -> None:
-        """Let the account hold so much (below zero: owe), carried at ``px``; 0 takes it away."""
-        listed = self.exchange.listing.by_key
-        if instrument not in listed or not listed[InstrumentId(instrument)].tradable:
-            raise ConfigError(f"{instrument} cannot be held.", do="name it as EXCHANGE:SYMBOL")
+        """Let the account have carried so much (below zero: owe) at ``px``; 0 takes it away."""
         if product not in set(Product):
             raise ConfigError(f"There is no product {product}.", do="known: CNC, MIS, NRML")
-        key = (InstrumentId(instrument), Product(product))
-        self.exchange.floor.account.carry(listed, {key: (quantity, px)})
+        listed, account = self._tradable(instrument), self.exchange.floor.account
+        held = account.position(listed, Product(product))
+        if held.bought_qty or held.sold_qty or held.working_buy or held.working_sell:
+            raise ConfigError(
+                f"{instrument} {product} has been traded today, or an order of it is working.",
+                do="place an order from the phone instead, with POST /admin/orders",
+            )
+        account.carry({listed.id: listed}, {(listed.id, held.product): (quantity, px)})
 
     def set_holding(self, instrument: str, quantity: int, px: Price) -> None:
-        """Let the account hold so many shares for delivery."""
-        self.set_position(instrument, Product.CNC.value, quantity, px)
+        """Let so many shares lie in the demat account, bought at ``px``; 0 takes them away."""
+        listed = self._tradable(instrument)
+        if listed.kind is not InstrumentKind.EQUITY or quantity < 0:
+            raise ConfigError("Holdings are shares, and not less than none.")
+        isin = isin_of(listed.symbol)
+        holding = Holding(instrument=listed.id, isin=isin, average_px=px, quantity=quantity)
+        self.exchange.holdings.lay(holding, listed)
+
+    def _tradable(self, name: str) -> Instrument:
+        instrument = self.exchange.listing.by_key.get(InstrumentId(name))
+        if instrument is None or not instrument.tradable:
+            raise ConfigError(f"{name} cannot be held.", do="name it as EXCHANGE:SYMBOL")
+        return instrument
 
     def flush_tokens(self) -> None:
         """End every session, as a master logout does."""

@@ -84,14 +84,14 @@ class Stage:
         }
         self.pump, self.feed = served.app[PUMP], served.app[FEED]
 
-    async def ask(self, method, path, *, timeout=5.0, headers=None, **request):
+    async def ask(self, method, path, *, within=5.0, headers=None, **request):
         """One request: status, content type, text."""
         request.setdefault("allow_redirects", False)
         async with self.http.request(
             method,
             self.url + path,
             headers=self.headers | (headers or {}),
-            timeout=aiohttp.ClientTimeout(total=timeout),
+            timeout=aiohttp.ClientTimeout(total=within),
             **request,
         ) as answer:
             return answer.status, answer.headers.get("Content-Type"), await answer.text()
@@ -104,9 +104,9 @@ class Stage:
 
     async def place(self, symbol="INFY", qty=10, side="BUY", **fields):
         """An order as a client sends it; status, content type and text of the answer."""
-        timeout = fields.pop("timeout", 5.0)
+        within = fields.pop("within", 5.0)
         return await self.ask(
-            "POST", "/orders/regular", data=order(symbol, qty, side, **fields), timeout=timeout
+            "POST", "/orders/regular", data=order(symbol, qty, side, **fields), within=within
         )
 
     async def placed(self, *args, **fields):

@@ -2,10 +2,10 @@
 
 import asyncio
 import json
+from itertools import pairwise
 
 import aiohttp
 import pytest
-
 from stage_rig import order, play
 
 ORDERS = "/orders/regular"
@@ -21,7 +21,7 @@ def test_no_answer_the_client_times_out_and_the_order_is_live():
     async def talk(stage):
         first = await stage.placed(tag="one")
         with pytest.raises(asyncio.TimeoutError):
-            await stage.place(tag="two", timeout=0.3)
+            await stage.place(tag="two", within=0.3)
         rows = await stage.data("/orders")
         assert [row["tag"] for row in rows] == ["one", "two"]
         assert rows[0]["order_id"] == first
@@ -35,7 +35,7 @@ def test_no_answer_the_client_times_out_and_the_order_is_live():
 def test_no_answer_may_also_mean_that_nothing_was_reached():
     async def talk(stage):
         with pytest.raises(asyncio.TimeoutError):
-            await stage.place(timeout=0.3)
+            await stage.place(within=0.3)
         assert stage.orders() == []
         assert stage.told(ORDERS).did == ()
 
@@ -59,7 +59,7 @@ def test_late_answer_the_order_is_live_long_before():
 def test_late_arrival_the_order_turns_up_after_its_sender_has_given_up():
     async def talk(stage):
         with pytest.raises(asyncio.TimeoutError):
-            await stage.place(timeout=0.2)
+            await stage.place(within=0.2)
         assert await stage.data("/orders") == []
         await stage.until(stage.orders)
         assert stage.told(ORDERS).did[0].status == 200
@@ -103,12 +103,12 @@ def test_slow_drip_no_single_read_is_slow_and_the_whole_is():
         began = asyncio.get_running_loop().time()
         pieces = []
         async with stage.http.get(stage.url + "/orders", headers=stage.headers) as answer:
-            async for piece in answer.content.iter_any():
+            while piece := await answer.content.readany():
                 pieces.append((asyncio.get_running_loop().time(), piece))
         assert b"".join(piece for _, piece in pieces) == b'{"status":"success","data":[]}'
         assert len(pieces) >= 10
         times = [began, *(at for at, _ in pieces)]
-        assert max(b - a for a, b in zip(times, times[1:], strict=False)) < 0.3
+        assert max(b - a for a, b in pairwise(times)) < 0.3
         assert times[-1] - began >= 0.3
 
     play(talk, script("slow_drip", "GET /orders", bytes_per_second=60, chunk=2))

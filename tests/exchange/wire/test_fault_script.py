@@ -128,7 +128,7 @@ def test_all_mistakes_are_named_at_once():
 
 
 def test_a_script_that_cannot_be_read_says_which(tmp_path):
-    with pytest.raises(ConfigError, match="absent.yaml cannot be read"):
+    with pytest.raises(ConfigError, match=r"absent\.yaml cannot be read"):
         load_script(tmp_path / "absent.yaml")
     written = tmp_path / "faults.yaml"
     written.write_text("faults: [{kind: late_answer}]", encoding="utf-8")

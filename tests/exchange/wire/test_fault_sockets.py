@@ -3,10 +3,10 @@
 import asyncio
 import json
 import struct
+from itertools import pairwise
 
 import aiohttp
 import pytest
-
 from stage_rig import AT_MARKET, INFY, SBIN, play
 
 SKEWED_BY = 600
@@ -216,7 +216,7 @@ def test_stale_ticks_times_go_back(how):
     async def talk(stage, listener):
         await stage.until(lambda: len(listener.ticks) > 45)
         times = [told_at(packets(message)[0]) for message in listener.ticks]
-        back = [n for n, (a, b) in enumerate(zip(times, times[1:], strict=False)) if b < a]
+        back = [n for n, (a, b) in enumerate(pairwise(times)) if b < a]
         assert len(back) == 1
         fall = times[back[0]] - times[back[0] + 1]
         assert 8 <= fall <= 13

@@ -6,10 +6,10 @@ import re
 
 import aiohttp
 import pytest
+from stage_rig import order, play
 
 from kitestring.domain.errors import StoreError
 from kitestring.exchange.wire.wire_ledger import Told, WireLedger, read_lines
-from stage_rig import order, play
 
 CANARIES = [f"CANARY{n:02d}secret" for n in range(12)]
 
@@ -167,7 +167,7 @@ def test_a_ledger_goes_on_where_it_was(tmp_path):
 def test_a_request_under_way_is_in_the_ledger_before_it_is_answered():
     async def talk(stage):
         waiting = asyncio.create_task(stage.place())
-        await stage.until(lambda: stage.ledger.conversations())
+        await stage.until(stage.ledger.conversations)
         assert stage.told().told is None
         await waiting
         assert stage.told().told.status == 200
