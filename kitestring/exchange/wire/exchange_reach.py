@@ -192,9 +192,7 @@ class ExchangeReach:
 
     def add_cash(self, amount: Money) -> None:
         """Pay into the equity segment, or out of it (below zero)."""
-        account = self.exchange.floor.account
-        account.equity.paid_in += amount
-        account.cash += amount
+        self.exchange.funds.pay_in("equity", amount)
 
     def set_position(self, instrument: str, product: str, quantity: int, px: Price) -> None:
         """Let the account have carried so much (below zero: owe) at ``px``; 0 takes it away."""
