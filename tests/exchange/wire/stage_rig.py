@@ -13,6 +13,7 @@ import aiohttp
 
 from kitestring.domain.instants import SECOND, instant
 from kitestring.domain.money import price
+from kitestring.domain.orders import Product
 from kitestring.domain.ports import Manifest
 from kitestring.domain.ticks import Tick, TickFrame
 from kitestring.exchange.instrument_master import instruments_on
@@ -122,6 +123,11 @@ class Stage:
     def order(self, order_id):
         """One order of the exchange's own book."""
         return next(row for row in self.orders() if row["order_id"] == order_id)
+
+    def held(self, name, product=Product.MIS):
+        """The account's net quantity of an instrument."""
+        position = self.exchange.floor.account.positions.get((name, product))
+        return 0 if position is None else position.net_qty
 
     async def jump(self, clock):
         """Let it become a time of day, everything on the way having happened."""

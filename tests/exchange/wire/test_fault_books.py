@@ -140,8 +140,7 @@ def test_partial_then_cancel_leaves_what_has_traded():
         )
         assert row["filled_quantity"] == 30
         assert sum(trade["quantity"] for trade in stage.desk.trades(stage.exchange.now())) == 30
-        held = stage.exchange.floor.account.positions
-        assert [position.net_qty for position in held.values()] == [30]
+        assert stage.held("NSE:INFY") == 30
 
     play(talk, "faults: [{kind: partial_then_cancel, part: 0.3}]")
 
@@ -169,12 +168,9 @@ def test_rms_square_off_closes_intraday_positions_at_its_moment():
     async def talk(stage):
         await stage.placed(qty=10, **AT_MARKET)
         await stage.placed("SBIN", 20, "SELL", **AT_MARKET)
-        account = stage.exchange.floor.account
-        await stage.until(
-            lambda: sorted(p.net_qty for p in account.positions.values()) == [-20, 10]
-        )
+        await stage.until(lambda: (stage.held("NSE:INFY"), stage.held("NSE:SBIN")) == (10, -20))
         await stage.jump("10:05:02")
-        await stage.until(lambda: [p.net_qty for p in account.positions.values()] == [0, 0])
+        await stage.until(lambda: (stage.held("NSE:INFY"), stage.held("NSE:SBIN")) == (0, 0))
         rows = [
             row
             for row in await stage.data("/orders")
