@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import gzip
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol
 
 import msgspec
@@ -16,14 +16,22 @@ import msgspec
 from kitestring.domain.bars import BarFrame
 from kitestring.domain.ids import InstrumentId
 from kitestring.domain.instants import Instant
-from kitestring.domain.money import Money, money
+from kitestring.domain.money import Price
 from kitestring.domain.ports import Feed
 from kitestring.domain.ticks import TickFrame
+from kitestring.exchange.desk.alerts import AlertBook
+from kitestring.exchange.desk.calculators import Calculators
 from kitestring.exchange.desk.candles import Candles, NoPast, Past
+from kitestring.exchange.desk.form import Form
+from kitestring.exchange.desk.funds import Funds
+from kitestring.exchange.desk.gtt import GttBook
+from kitestring.exchange.desk.holdings import Holdings
 from kitestring.exchange.desk.listing import Listing
 from kitestring.exchange.desk.mutual_funds import MutualFunds
+from kitestring.exchange.desk.opening_account import OpeningChoice, opening_account
 from kitestring.exchange.desk.order_desk import OrderDesk
 from kitestring.exchange.desk.order_settings import OrderSettings
+from kitestring.exchange.desk.portfolio import Portfolio
 from kitestring.exchange.desk.profile import Person
 from kitestring.exchange.desk.quotes import Quotes
 from kitestring.exchange.desk.sessions import App, Sessions
@@ -80,7 +88,7 @@ class ExchangeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What an exchange is made of, beside its market."""
 
     seed: int = 1
-    cash: Money = money(1_000_000)
+    account: OpeningChoice = OpeningChoice()
     person: Person = Person()
     apps: tuple[App, ...] = (READY_APP,)
     switches: Switches = msgspec.field(default_factory=Switches)
@@ -108,19 +116,40 @@ class LocalExchange:
         self.day: dt.date = manifest.date
         self.person = settings.person
         self.order_rules = order_rules(self.day)
-        listing = getattr(market, "listing", None)
-        self.listing: Listing = (
-            listing if isinstance(listing, Listing) else Listing(self.day, manifest.instruments)
+        self.listing = _listing_of(market)
+        self._dumps: dict[str, Dump] = {}
+        watch = getattr(market, "watch", None)
+        self._watch: Callable[[Iterable[InstrumentId]], None] | None = (
+            watch if callable(watch) else None
         )
+        self.on_stir: list[Callable[[], None]] = []
+        """Called after every request that may have changed what is due next."""
+
+        closes = {InstrumentId(name): px for name, px in manifest.previous_close.items()}
+        charges = configured_charges(settings.charges, self.day)
+        opening = opening_account(self.listing, closes, settings.account)
         self.floor = Matcher(
             instruments=self.listing.by_key,
             sessions=manifest.sessions,
-            charges=configured_charges(settings.charges, self.day),
-            cash=settings.cash,
+            charges=charges,
+            cash=settings.account.cash,
             fill_model=fill_model(settings.fills),
             seed=settings.seed,
             ledger=MemoryLedger(),
+            account=opening.open(self.listing, closes, charges),
         )
+        self.board = MarketBoard(self.listing, closes.get)
+        self.holdings = Holdings(
+            self.floor.account,
+            self.listing,
+            self.board,
+            opening.holdings,
+            authorised=settings.account.authorised,
+        )
+        self.portfolio = Portfolio(self.floor, self.listing, self.board, self.holdings)
+        self.funds = Funds(self.floor)
+        self.calculators = Calculators(self.floor, self.listing, self.board, charges)
+
         app = settings.apps[0]
         self.desk = OrderDesk(
             self.floor,
@@ -129,9 +158,10 @@ class LocalExchange:
             app_id=app.app_id,
             api_secret=app.api_secret,
             settings=settings.orders,
+            auctions=lambda: self.holdings.auctions(self.now()),
         )
-        closes = manifest.previous_close
-        self.board = MarketBoard(self.listing, closes.get)
+        self.gtt = GttBook(self.desk)
+        self.alerts = AlertBook(self.desk, self._quote_of)
         self.sessions = Sessions(
             settings.seed,
             settings.apps,
@@ -142,13 +172,6 @@ class LocalExchange:
         self.mutual_funds = MutualFunds(
             self.day, self.person.user_id, placing=settings.switches.fund_orders
         )
-        watch = getattr(market, "watch", None)
-        self._watch: Callable[[Iterable[InstrumentId]], None] | None = (
-            watch if callable(watch) else None
-        )
-        self._dumps: dict[str, Dump] = {}
-        self.on_stir: list[Callable[[], None]] = []
-        """Called after every request that may have changed what is due next."""
 
     def now(self) -> Instant:
         """What time it is at the exchange."""
@@ -165,20 +188,53 @@ class LocalExchange:
         """Whether a route needs no session here."""
         return self.settings.switches.keyless_instruments and path in _KEYLESS
 
+    def place(self, now: Instant, variety: str, form: Form) -> object:
+        """Take an order, unless it sells shares whose sale nobody has authorised."""
+        if form.text("product", "") == "CNC" and form.text("transaction_type", "") == "SELL":
+            listed = self.listing.find(form.text("exchange", ""), form.text("tradingsymbol", ""))
+            if listed is not None:
+                self.holdings.demand_authorised(listed.id, form.whole("quantity", 0))
+        return self.desk.place(now, variety, form)
+
     def observe(self, position: int, frame: TickFrame | BarFrame) -> None:
-        """The market moved: orders are matched, and today's candles grow."""
+        """The market moved: orders are matched, candles grow, triggers and alerts look at prices."""
         self.floor.observe(position, frame)
         self.candles.today.apply(frame)
+        at = frame.received_at
+        self.gtt.advance(at, self._last_px)
+        self.alerts.advance(at, self._last_px)
 
     def watch(self, instruments: Iterable[InstrumentId]) -> None:
         """These tick from now on, if the market makes prices only of what somebody looks at."""
         if self._watch is not None:
             self._watch(instruments)
 
+    def watch_waiting(self) -> None:
+        """What triggers and alerts wait for must tick."""
+        waiting = self.gtt.watched() | self.alerts.watched()
+        if waiting:
+            self.watch(waiting)
+
     def stirred(self) -> None:
         """Something may be due earlier than before."""
         for stir in self.on_stir:
             stir()
+
+    def _last_px(self, instrument: InstrumentId) -> Price:
+        market = self.floor.markets.get(instrument)
+        return market.last_px(self.now()) if market is not None else Price(0)
+
+    def _quote_of(self, instrument: InstrumentId) -> Mapping[str, object]:
+        quote = self.board.quote(instrument)
+        return {} if quote is None else {**quote}
+
+
+def _listing_of(market: Feed) -> Listing:
+    """What is listed: the market's own list where it has one, else what it says of itself."""
+    listing = getattr(market, "listing", None)
+    if isinstance(listing, Listing):
+        return listing
+    return Listing(market.manifest.date, market.manifest.instruments)
 
 
 def _past_of(market: object) -> Past:

@@ -9,6 +9,7 @@ from functools import lru_cache
 from aiohttp.test_utils import TestClient, TestServer
 
 from kitestring.domain.instants import instant
+from kitestring.exchange.desk.opening_account import OpeningChoice
 from kitestring.exchange.local_exchange import (
     READY_APP,
     ExchangeSettings,
@@ -50,10 +51,16 @@ def frames_until(at, day=DAY):
     return frames
 
 
-def rehearsal(at="09:20", *, rate_limits=False, day=DAY, apps=(READY_APP,), **switches):
+def rehearsal(
+    at="09:20", *, rate_limits=False, day=DAY, apps=(READY_APP,), account=None, **switches
+):
     """An exchange at a moment of its day, the market shown up to it."""
     clock = Standing(ist(at, day))
-    settings = ExchangeSettings(apps=apps, switches=Switches(rate_limits=rate_limits, **switches))
+    settings = ExchangeSettings(
+        apps=apps,
+        account=account or OpeningChoice(),
+        switches=Switches(rate_limits=rate_limits, **switches),
+    )
     exchange = LocalExchange(settings, market(day), clock)
     for position, frame in enumerate(frames_until(clock.at, day), 1):
         exchange.observe(position, frame)
