@@ -1,5 +1,6 @@
 """docs/Exchange.md says what is so: its table of faults, its scripts, its snippets and its calls."""
 
+import datetime as dt
 import json
 import os
 import re
@@ -13,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from kitestring.cli.exchange_command import exchange
+from kitestring.cli.exchange_settings import load_exchange_file
 from kitestring.exchange.desk.opening_account import OpeningChoice
 from kitestring.exchange.desk.order_settings import OrderSettings
 from kitestring.exchange.local_exchange import Switches
@@ -53,7 +56,9 @@ def row_of(kind):
         + (f" ({', '.join(f'`{word}`' for word in param.words)})" if param.words else "")
         for param in kind.params
     )
-    return f"| `{kind.name}` | {kind.meaning}{'. ' + params if params else ''} | `{yaml_of(kind)}` |"
+    return (
+        f"| `{kind.name}` | {kind.meaning}{'. ' + params if params else ''} | `{yaml_of(kind)}` |"
+    )
 
 
 def test_the_table_lists_exactly_the_faults_there_are():
@@ -65,7 +70,9 @@ def test_the_table_lists_exactly_the_faults_there_are():
 
 def test_every_yaml_of_the_page_is_a_script():
     rows = re.findall(r"\| `(\{kind: .*\})` \|$", PAGE, re.MULTILINE)
-    assert len(parse_script("faults:\n" + "".join(f"  - {row}\n" for row in rows)).faults) == len(KINDS)
+    assert len(parse_script("faults:\n" + "".join(f"  - {row}\n" for row in rows)).faults) == len(
+        KINDS
+    )
     scripts = [text for text in blocks("yaml") if "kind:" in text]
     assert scripts
     for text in scripts:
@@ -80,6 +87,21 @@ def test_every_switch_is_described():
         if f"`{name}`" not in PAGE
     ]
     assert untold == []
+
+
+def test_the_settings_of_the_page_are_settings(tmp_path):
+    (text,) = [text for text in blocks("yaml") if "switches:" in text]
+    path = tmp_path / "exchange.yaml"
+    path.write_text(text, encoding="utf-8")
+    file = load_exchange_file(path)
+    assert (file.start, file.settings.seed) == (dt.time(9, 14, 55), 7)
+    assert (file.settings.orders.order_id_digits, file.faults) == (19, "my-faults.yaml")
+
+
+def test_every_option_of_the_command_is_described():
+    shown = [option for option in exchange.params if not getattr(option, "hidden", False)]
+    untold = [name for option in shown for name in option.opts if f"`{name}" not in PAGE]
+    assert [name for name in untold if name.startswith("--")] == []
 
 
 @pytest.fixture(scope="module")
@@ -127,9 +149,7 @@ def curl(line, address):
         else:
             assert word.startswith("http"), word
             url = word
-    request = urllib.request.Request(
-        url, data=body, method=method or ("POST" if body else "GET")
-    )
+    request = urllib.request.Request(url, data=body, method=method or ("POST" if body else "GET"))
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return answer.status, answer.read().decode()

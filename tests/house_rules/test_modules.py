@@ -30,27 +30,6 @@ SELF_STARTING = {
 }
 WAITED_FOR = {
     "kitestring.engine.replay": "kitestring replay, which will ask it",
-    "kitestring.exchange.desk": "the wire, which will serve the desk",
-    "kitestring.exchange.desk.alerts": "the wire, which will answer alerts from it",
-    "kitestring.exchange.desk.amo": "the order desk, which releases by it",
-    "kitestring.exchange.desk.form": "the wire, which will read every request through it",
-    "kitestring.exchange.desk.gtt": "the wire, which will answer triggers from it",
-    "kitestring.exchange.desk.json_text": "triggers and alerts, which read their JSON by it",
-    "kitestring.exchange.desk.kite_error": "the wire, which will refuse in its words",
-    "kitestring.exchange.desk.kite_time": "the order desk, which writes its times by it",
-    "kitestring.exchange.desk.listing": "the wire, which will find instruments in it",
-    "kitestring.exchange.desk.order_change": "the order desk",
-    "kitestring.exchange.desk.order_desk": "the wire, which will answer orders from it",
-    "kitestring.exchange.desk.order_flow": "the order desk",
-    "kitestring.exchange.desk.order_numbers": "the order desk",
-    "kitestring.exchange.desk.order_rows": "the order desk",
-    "kitestring.exchange.desk.order_settings": "the order desk",
-    "kitestring.exchange.desk.order_status": "the order desk",
-    "kitestring.exchange.desk.order_ticket": "the order desk",
-    "kitestring.exchange.desk.order_words": "the order desk",
-    "kitestring.exchange.desk.slicing": "the order desk",
-    "kitestring.exchange.desk.varieties": "the order desk",
-    "kitestring.exchange.wire": "kitestring exchange, which will serve it",
 }
 """Alive as soon as something imports it; then its line here must go."""
 

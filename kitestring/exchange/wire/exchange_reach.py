@@ -25,6 +25,7 @@ from kitestring.exchange.desk.listing import Listing
 from kitestring.exchange.desk.opening_account import isin_of
 from kitestring.exchange.desk.order_rows import Source
 from kitestring.exchange.instrument_master import instruments_on
+from kitestring.exchange.listed_universe import universe
 from kitestring.exchange.local_exchange import LocalExchange
 from kitestring.exchange.order_book import Market, Status
 from kitestring.exchange.wire.market_moves import MarketMoves
@@ -68,9 +69,10 @@ class ExchangeReach:
         return self.exchange.desk.history(now, order_id)
 
     def yesterdays_dump(self, exchange: str) -> bytes:
-        """The instrument file of the trading day before."""
-        day = previous_trading_day(self.exchange.day)
-        return Listing(day, instruments_on(day)).csv(exchange)
+        """The instrument file of the trading day before: what expired then is still in it."""
+        today, day = self.exchange.listing, previous_trading_day(self.exchange.day)
+        small = len(today) <= len(instruments_on(self.exchange.day))
+        return Listing(day, instruments_on(day) if small else universe(day)).csv(exchange)
 
     # ── orders ───────────────────────────────────────────────────────────────────────────────
 

@@ -35,28 +35,28 @@ PRICES = {
     "NSE:RELIANCE": "1200.00",
 }
 INFY, SBIN = 1594 << 8 | 1, 3045 << 8 | 1
-START = instant(DAY, dt.time(10, 0))
 
 
 class CalmMarket:
     """Four shares, a tick a second each, from 10:00:00 on for so many seconds."""
 
-    def __init__(self, seconds=1800):
+    def __init__(self, seconds=1800, day=DAY):
         self.seconds = seconds
-        listed = {each.id: each for each in instruments_on(DAY)}
+        self.start = instant(day, dt.time(10, 0))
+        listed = {each.id: each for each in instruments_on(day)}
         self._shown = [listed[name] for name in PRICES]
         self.manifest = Manifest(
             name="calm",
-            date=DAY,
+            date=day,
             instruments=tuple(listed.values()),
-            sessions=sessions_for(DAY),
+            sessions=sessions_for(day),
             digest="calm",
             previous_close={name: price(px) for name, px in PRICES.items()},
         )
 
     def frames(self, after=0):
         for second in range(after, self.seconds):
-            at = START + second * SECOND
+            at = self.start + second * SECOND
             yield TickFrame(at, tuple(self._tick(each, second, at) for each in self._shown))
 
     def _tick(self, instrument, second, at):
@@ -171,13 +171,12 @@ AT_MARKET = {"order_type": "MARKET", "price": "0", "market_protection": "-1"}
 
 
 @asynccontextmanager
-async def on_stage(
-    script="", *, speed=20.0, admin=False, ledger_path=None, seconds=1800, start=START
-):
+async def on_stage(script="", *, speed=20.0, admin=False, ledger_path=None, seconds=1800, day=DAY):
     """Serve, and be its client, until the block ends; nothing unexpected may have happened."""
-    clock = ExchangeClock(start, speed)
+    market = CalmMarket(seconds, day)
+    clock = ExchangeClock(market.start, speed)
     settings = ExchangeSettings(switches=Switches(rate_limits=False))
-    exchange = LocalExchange(settings, CalmMarket(seconds), clock)
+    exchange = LocalExchange(settings, market, clock)
     stop = asyncio.Event()
     stage = RehearsalStage(
         exchange, clock, script=parse_script(script), admin=admin, ledger_path=ledger_path,

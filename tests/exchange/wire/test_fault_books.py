@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import datetime as dt
 import io
 import json
 
@@ -106,6 +107,24 @@ def test_instruments_wrong_in_every_way(how):
                     )
 
     play(talk, f"faults: [{{kind: instruments_wrong, how: {how}, nth: 1}}]")
+
+
+def test_instruments_wrong_yesterdays_file_still_lists_what_has_expired():
+    async def talk(stage):
+        expiries = []
+        for _ in range(2):
+            _, _, text = await stage.ask("GET", "/instruments/NFO")
+            expiries.append({row["expiry"] for row in csv.DictReader(io.StringIO(text))})
+        stale, right = expiries
+        assert "2026-11-23" in stale
+        assert min(right) >= "2026-11-25"
+
+    # Tuesday the 24th is a holiday: November's contracts expired on Monday, the trading day before.
+    play(
+        talk,
+        "faults: [{kind: instruments_wrong, how: yesterday, nth: 1}]",
+        day=dt.date(2026, 11, 25),
+    )
 
 
 def test_rms_rejection_comes_after_the_order_id():
