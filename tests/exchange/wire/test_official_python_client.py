@@ -116,7 +116,7 @@ def test_instruments_are_read_by_the_clients_own_parser(client):
 
 def test_the_whole_dump_is_of_realistic_size(client):
     headers = {"Authorization": f"token kitestring:{client.access_token}"}
-    answer = requests.get(f"{client.root}/instruments", headers=headers, timeout=7)
+    answer = requests.get(f"{client.root}/instruments", headers=headers, timeout=60)
     assert answer.headers["Content-Type"] == "text/csv"
     assert answer.headers["Content-Encoding"] == "gzip"
     assert answer.text.count("\n") > 100_000
