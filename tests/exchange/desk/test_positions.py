@@ -208,6 +208,29 @@ def test_only_what_is_there_can_be_converted():
         desk.portfolio.convert(NOW, Form({}))
 
 
+def test_a_part_of_what_was_carried_moves_at_its_own_cost():
+    desk = Desk(BARE)
+    desk.account.carry({GOLD.id: GOLD}, {(GOLD.id, NRML): (2, price(100))})
+    assert desk.convert(GOLD, NRML, MIS, 1, position_type="overnight") is True
+    for product in (NRML, MIS):
+        row = desk.row("net", GOLD, product)
+        assert (row["overnight_quantity"], row["buy_value"], row["average_price"]) == (1, 1000, 100)
+
+
+def test_a_refused_conversion_realises_nothing():
+    desk = Desk(BARE)
+    bought = desk.trade(SBIN, CNC, 10, "900")
+    desk.account.reserve(bought, 10, price(950), buy=False)
+    desk.trade(SBIN, MIS, -5, "940")
+    before = desk.portfolio.positions(NOW), desk.funds.margins(NOW)
+    assert desk.convert(SBIN, MIS, CNC, 5, side="SELL") == "HoldingException"
+    assert (desk.portfolio.positions(NOW), desk.funds.margins(NOW)) == before
+    desk.account.release(bought, 10, buy=False)
+    assert desk.convert(SBIN, MIS, CNC, 5, side="SELL") is True
+    assert desk.account.realised == money(200)
+    assert desk.row("net", SBIN, CNC)["quantity"] == 5
+
+
 def test_a_short_becomes_delivery_only_as_far_as_shares_are_held():
     desk = Desk()
     desk.trade(RELIANCE, MIS, -25, "1400")
