@@ -8,12 +8,12 @@ that nothing gets slower as the day grows.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from kitestring.domain.bars import Bar
-from kitestring.domain.instants import Instant
+from kitestring.domain.instants import NEVER, Instant
 from kitestring.domain.instruments import Instrument
 from kitestring.domain.money import ChargeUnits, Money, Price
 from kitestring.domain.orders import OrdType, Product, Side, TimeInForce
@@ -22,8 +22,17 @@ from kitestring.domain.ticks import Tick
 from kitestring.exchange.account import AccountPosition
 from kitestring.exchange.ledger import What
 
+if TYPE_CHECKING:
+    from kitestring.exchange.auctions import ClosingWindow
+
 NO_PRICE: Final = Price(0)
 """No legal price: nothing is known, or nothing was asked."""
+UNPROTECTED: Final = -2
+"""The ``protection_bp`` of an order whose client asked for none; 0 is the broker's own band."""
+NO_PLACE: Final = -1
+"""The place in the queue of an order whose market showed no depth."""
+BETWEEN_FRAMES: Final = 1 << 60
+"""The ``nth`` of what came after all ticks of a frame."""
 
 
 class Status(StrEnum):
@@ -40,8 +49,8 @@ class Status(StrEnum):
 class Market:
     """One instrument at the exchange: its last word, its waiting orders, and what we took of it.
 
-    ``taken_*`` count what our own orders had of the snapshot ``taken_of``; a new snapshot brings
-    new liquidity. ``known_px`` is a last price known without a tick: of a bar, or of the ledger.
+    ``taken_*`` count what our own orders had of the quotes of the snapshot ``taken_of``, and
+    ``printed_*`` what they had of the volume traded up to it; a new snapshot brings new liquidity. ``known_px`` is a last price known without a tick: of a bar, or of the ledger.
     """
 
     __slots__ = (
@@ -49,16 +58,20 @@ class Market:
         "bar_before",
         "before",
         "close_at",
+        "collecting",
         "instrument",
         "known_px",
         "open_at",
         "orders",
+        "printed_bought",
+        "printed_sold",
         "refusal",
         "session",
         "taken_bought",
         "taken_of",
         "taken_sold",
         "tick",
+        "window",
     )
 
     def __init__(
@@ -78,6 +91,11 @@ class Market:
         self.taken_of: Tick | Bar | None = None
         self.taken_bought = 0
         self.taken_sold = 0
+        self.printed_bought = 0
+        self.printed_sold = 0
+        self.collecting = False
+        """Orders of a pre-open wait for the first continuous tick."""
+        self.window: ClosingWindow | None = None
 
     def last_px(self, at: Instant) -> Price:
         """The last traded price known at an instant; 0 if nothing is known of the market yet.
@@ -97,15 +115,24 @@ class Market:
             return 0
         return self.taken_bought if buy else self.taken_sold
 
-    def take(self, snapshot: Tick | Bar, qty: int, *, buy: bool) -> None:
-        """Our order had this much of a snapshot."""
+    def had_printed(self, snapshot: Tick, *, buy: bool) -> int:
+        """What our orders of one side already had of the volume traded up to this snapshot."""
+        if self.taken_of is not snapshot:
+            return 0
+        return self.printed_bought if buy else self.printed_sold
+
+    def take(self, snapshot: Tick | Bar, qty: int, *, buy: bool, printed: int = 0) -> None:
+        """Our order had this much of a snapshot, ``printed`` of it out of the traded volume."""
         if self.taken_of is not snapshot:
             self.taken_of = snapshot
             self.taken_bought = self.taken_sold = 0
+            self.printed_bought = self.printed_sold = 0
         if buy:
-            self.taken_bought += qty
+            self.taken_bought += qty - printed
+            self.printed_bought += printed
         else:
-            self.taken_sold += qty
+            self.taken_sold += qty - printed
+            self.printed_sold += printed
 
 
 class ExchangeOrder(msgspec.Struct, kw_only=True, eq=False):
@@ -135,6 +162,16 @@ class ExchangeOrder(msgspec.Struct, kw_only=True, eq=False):
     modifications: int = 0
     takes: bool = False
     """It met the opposite quote as it came, and goes on taking it."""
+    ahead: int = 0
+    """What others have standing before it at its price; ``NO_PLACE`` if the feed never showed it."""
+    seen_to: tuple[int, int] = (0, 0)
+    """The tick (place in the feed, nth of its frame) that ``ahead`` already knows of."""
+    collected: bool = False
+    """It came in the pre-open, whose auction has not been matched yet."""
+    disclosed_qty: int = 0
+    ttl_minutes: int = 0
+    lapses_at: Instant = NEVER
+    """When its validity in minutes runs out."""
     position: AccountPosition | None = None
 
     @property
@@ -172,6 +209,10 @@ class Request(msgspec.Struct, kw_only=True, eq=False):
     ord_type: OrdType | None = None
     limit_px: Price = NO_PRICE
     stop_px: Price = NO_PRICE
+    validity: TimeInForce | None = None
+    ttl_minutes: int = 0
+    disclosed_qty: int = 0
+    protection_bp: int | None = None
 
 
 ClosedOrder = tuple[str, str, Status, int, int]

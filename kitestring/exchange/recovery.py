@@ -22,7 +22,12 @@ from kitestring.domain.money import Price
 from kitestring.domain.orders import OrdType
 from kitestring.exchange.ledger import HEARD, LedgerEntry, What, read_lines
 from kitestring.exchange.matching import Matcher
-from kitestring.exchange.order_book import Request, Status
+from kitestring.exchange.order_book import BETWEEN_FRAMES, Request, Status
+from kitestring.exchange.order_terms import change_terms
+from kitestring.exchange.queue import keeps_place
+
+_PLACES = frozenset({What.NEW, What.TRIGGERED, What.TRADE, What.REPLACED, What.QUEUED})
+"""Entries that tell an order's place in its queue."""
 
 
 def recover(matcher: Matcher, records: Iterable[bytes], at: Instant, position: int = 0) -> None:
@@ -35,9 +40,11 @@ def recover(matcher: Matcher, records: Iterable[bytes], at: Instant, position: i
     """
     assert not matcher.opened, "a ledger is read back before anything else happens"
     on_the_way: dict[int, Request] = {}
+    latest = 0
     for line in read_lines(records):
         for entry in line.entries:
             _restore(matcher, entry, line.position, on_the_way)
+            latest = max(latest, entry.at)
             if entry.told_at > at:
                 matcher.schedule(entry.told_at, entry)
             elif entry.told_at and (line.position >= position or entry.told_at == at):
@@ -45,6 +52,7 @@ def recover(matcher: Matcher, records: Iterable[bytes], at: Instant, position: i
         matcher.matched_to = max(matcher.matched_to, line.position)
     matcher.requests = [(each.arrives_at, each.number, each) for each in on_the_way.values()]
     heapq.heapify(matcher.requests)
+    matcher.forget_turns(latest)
     matcher.reckon_due()
 
 
@@ -71,16 +79,26 @@ def _restore(
         return
     order = matcher.orders[entry.tag]
     market = order.market
+    if what in _PLACES:
+        order.ahead, order.seen_to = entry.ahead, (position, entry.nth or BETWEEN_FRAMES)
+        if order.collected and what in (What.QUEUED, What.TRADE):
+            order.collected, order.takes = False, order.ord_type is OrdType.MARKET
+        if what is What.QUEUED:
+            return
     if what is What.REJECTED and order.status is Status.RECEIVED:
         order.status = Status.REJECTED
         matcher.close(order)
         return
     assert market is not None
+    before = (order.qty, order.ord_type, order.limit_px, order.stop_px)
     order.limit_px = order.limit_px if what is What.TRADE else Price(entry.price)
     if what is What.NEW:
         order.takes = entry.takes
         matcher.account_for(order, market)
         matcher.rest(order, market)
+        matcher.begin_validity(order, entry.at)
+        if entry.at < market.open_at:
+            order.collected = market.collecting = True
     elif what is What.TRIGGERED:
         order.status, order.takes = Status.OPEN, entry.takes
     elif what is What.TRADE:
@@ -88,7 +106,7 @@ def _restore(
         order.trades += 1
         matcher.book(order, entry.last_qty, Price(entry.last_px))
         market.known_px = Price(entry.last_px)
-        taken = (market, entry.last_qty, order.buy)
+        taken = (market, entry.last_qty, order.buy, entry.printed)
         matcher.read_back.setdefault((position, entry.nth), []).append(taken)
         if order.filled == order.qty:
             order.status = Status.COMPLETE
@@ -101,6 +119,12 @@ def _restore(
         order.qty, order.ord_type = entry.qty, OrdType(entry.order_type)
         order.stop_px, order.takes = Price(entry.trigger_price), entry.takes
         order.modifications += 1
+        change_terms(order, request)
+        if request.validity is not None or request.ttl_minutes:
+            matcher.begin_validity(order, entry.at)
+        if keeps_place(before, order):
+            matcher.account_for(order, market)
+            return
         market.orders.remove(order)
         matcher.account_for(order, market)
         matcher.rest(order, market)

@@ -30,7 +30,6 @@ SELF_STARTING = {
 }
 WAITED_FOR = {
     "kitestring.engine.replay": "kitestring replay, which will ask it",
-    "kitestring.exchange.depth": "matching, quotes and packets, which speak of one book",
     "kitestring.exchange.desk": "the wire, which will serve the desk",
     "kitestring.exchange.desk.alerts": "the wire, which will answer alerts from it",
     "kitestring.exchange.desk.amo": "the order desk, which releases by it",
@@ -59,7 +58,6 @@ WAITED_FOR = {
     "kitestring.exchange.desk.slicing": "the order desk",
     "kitestring.exchange.desk.varieties": "the order desk",
     "kitestring.exchange.wire": "kitestring exchange, which will serve it",
-    "kitestring.market.order_rule_rows": "the rows by which both judges of an order will judge",
 }
 """Alive as soon as something imports it; then its line here must go."""
 
