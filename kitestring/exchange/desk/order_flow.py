@@ -15,11 +15,10 @@ from typing import Final
 
 import msgspec
 
-from kitestring.domain.instants import MINUTE, NEVER, Instant
+from kitestring.domain.instants import NEVER, Instant
 from kitestring.domain.instruments import Instrument
 from kitestring.domain.money import Price
 from kitestring.domain.orders import OrdType, Side, TimeInForce
-from kitestring.exchange.desk.kite_error import order_error
 from kitestring.exchange.desk.listing import Listing
 from kitestring.exchange.desk.order_numbers import OrderNumbers
 from kitestring.exchange.desk.order_rows import (
@@ -41,8 +40,8 @@ from kitestring.exchange.desk.varieties import leg_meta, market_exit, next_leg, 
 from kitestring.exchange.fill_models import way_there_us
 from kitestring.exchange.ledger import LedgerEntry, What
 from kitestring.exchange.matching import Matcher
-from kitestring.exchange.order_book import Status
-from kitestring.exchange.rules import protected_px, protection_bp
+from kitestring.exchange.order_book import UNPROTECTED, Status
+from kitestring.exchange.rules import protection_bp
 from kitestring.market.order_rule_rows import order_rules
 
 _S: Final = OrderStatus
@@ -58,8 +57,12 @@ class Step(Enum):
     REST = auto()
     CHANGE = auto()
     RELEASE = auto()
-    EXPIRE = auto()
     CLOSE = auto()
+
+
+def _time_in_force(validity: str) -> TimeInForce:
+    """The floor's word for a validity; minutes (TTL) go beside it."""
+    return TimeInForce.IOC if validity == "IOC" else TimeInForce.DAY
 
 
 class OrderFlow:
@@ -161,10 +164,6 @@ class OrderFlow:
             case Step.RELEASE:
                 if status is _S.AMO_RECEIVED:
                     self._dispatch(order, at)
-            case Step.EXPIRE:
-                if order.live:
-                    order.withdrawn = ("The order's validity is over.", UNMATCHED)
-                    self.floor.cancel(at=at, tag=order.order_id)
             case Step.CLOSE:
                 if order.live:
                     self._move(order, _S.CANCELLED, exchange_update_at=at)
@@ -233,6 +232,8 @@ class OrderFlow:
 
     def _send(self, order: OrderRecord, at: Instant) -> None:
         floor, ticket, state = self.floor, order.ticket, order.state
+        # Phones and the risk desk always protect; an app could do without until April 2026.
+        unprotected = order.protection_bp == NOT_GIVEN and order.source is Source.APP
         floor.place(
             at=at,
             tag=order.order_id,
@@ -241,51 +242,41 @@ class OrderFlow:
             qty=state.quantity,
             ord_type=order.kind,
             product=ticket.floor_product,
-            validity=TimeInForce.IOC if state.validity == "IOC" else TimeInForce.DAY,
+            validity=_time_in_force(state.validity),
             price=Price(state.price),
             trigger_price=Price(state.trigger_price) if order.is_stop else Price(0),
-            protection_bp=max(order.protection_bp, 0),
+            protection_bp=UNPROTECTED if unprotected else max(order.protection_bp, 0),
+            ttl_minutes=state.ttl,
+            disclosed_qty=state.disclosed,
         )
         waiting = floor.orders.get(order.order_id)
         arrives_at = waiting.last_arrival if waiting is not None else at
         self._plan(at + (arrives_at - at) // 4, Step.VALIDATE, order)
         # A moment after it arrives, so that what RMS refuses is never shown as sent on.
         self._plan(arrives_at + 1 if arrives_at > at else at, Step.SEND, order)
-        if state.validity == "TTL":
-            self._plan(at + state.ttl * MINUTE, Step.EXPIRE, order)
 
     def _send_change(self, order: OrderRecord, change: Change, now: Instant) -> None:
         """Ask the floor for a change; the row follows when the answer is back."""
-        floor, price = self.floor, change.price
-        kind: OrdType | None = change.kind
-        if change.to_market:
-            # What the broker makes of a MARKET order: a limit as far away as its protection.
-            kind, price = OrdType.LIMIT, self._protected_px(order, change, now)
-        elif kind is order.kind and (order.is_stop or kind is OrdType.MARKET):
-            kind = None
+        floor, state = self.floor, order.state
         order.asked = change
+        stays = change.kind is order.kind and (order.is_stop or change.kind is OrdType.MARKET)
+        timed = (change.validity, change.ttl) != (state.validity, state.ttl)
         self._move(order, _S.MODIFY_VALIDATION_PENDING, order_at=now, message=None, raw=None)
         floor.modify(
             at=now,
             tag=order.order_id,
             qty=change.quantity,
-            ord_type=kind,
-            price=price,
+            ord_type=None if stays and not change.to_market else change.kind,
+            price=change.price,
             trigger_price=change.trigger_price,
+            validity=_time_in_force(change.validity) if timed else None,
+            ttl_minutes=change.ttl if timed else 0,
+            disclosed_qty=change.disclosed,
+            protection_bp=max(change.protection_bp, 0) if change.to_market else None,
         )
         waiting = floor.orders.get(order.order_id)
         arrives_at = waiting.last_arrival if waiting is not None else now
         self._plan(now + (arrives_at - now) // 4, Step.CHANGE, order)
-
-    def _protected_px(self, order: OrderRecord, change: Change, now: Instant) -> Price:
-        ticket = order.ticket
-        last_px = self.last_px(ticket.instrument, now)
-        if last_px <= Price(0):
-            raise order_error("Market orders are blocked until the instrument has traded today.")
-        asked = max(change.protection_bp, 0)
-        return protected_px(
-            self.floor.rules, ticket.instrument, last_px, asked, buy=ticket.side is Side.BUY
-        )
 
     def last_px(self, instrument: Instrument, now: Instant) -> Price:
         """The last price the floor knows; 0 where nothing has traded."""
@@ -475,16 +466,10 @@ class OrderFlow:
             modified=self.settings.modified_told or state.modified,
         )
         self._push(order, told_at, _UPDATE)
-        if changed is not None and changed.validity != state.validity:
-            self._change_validity(order, told_at)
-
-    def _change_validity(self, order: OrderRecord, at: Instant) -> None:
-        """The floor knows neither: TTL is the desk's alarm, a late IOC a withdrawal of the rest."""
-        if order.state.validity == "TTL":
-            self._plan(at + order.state.ttl * MINUTE, Step.EXPIRE, order)
-        elif order.state.validity == "IOC":
+        if order.live and order.state.validity == "IOC" and state.validity != "IOC":
+            # The floor looks at IOC when an order comes; for one that rests the broker withdraws.
             order.withdrawn = ("The rest of an IOC order is cancelled.", UNMATCHED)
-            self.floor.cancel(at=at, tag=order.order_id)
+            self.floor.cancel(at=told_at, tag=order.order_id)
 
     def _stays(self, order: OrderRecord, entry: LedgerEntry) -> None:
         """The exchange refused a change or a withdrawal: the order rests as it did."""

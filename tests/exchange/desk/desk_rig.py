@@ -80,7 +80,15 @@ class Rig:
     """One exchange day under test; its clock stands where the last word left it."""
 
     def __init__(
-        self, *, cash=100_000_000, day=DAY, model=MARKET, start="10:00:00", seed=7, **desk
+        self,
+        *,
+        cash=100_000_000,
+        day=DAY,
+        model=MARKET,
+        start="10:00:00",
+        seed=7,
+        square_off=False,
+        **desk,
     ):
         self.day = day
         self.ledger = MemoryLedger()
@@ -92,6 +100,8 @@ class Rig:
             fill_model=model,
             seed=seed,
             ledger=self.ledger,
+            own_clock=True,
+            square_off=square_off,
         )
         self.desk = OrderDesk(
             self.floor,

@@ -174,6 +174,46 @@ def test_a_ttl_order_lives_its_minutes(rig):
     assert (row["status"], row["validity"], row["validity_ttl"]) == ("CANCELLED", "TTL", 2)
 
 
+def test_minutes_to_live_can_be_changed_and_taken_away(rig):
+    longer = rig.order(SBIN, price=790, validity="TTL", validity_ttl=2)
+    forever = rig.order(SBIN, price=790, validity="TTL", validity_ttl=2)
+    rig.wait()
+    rig.modify(longer, validity="TTL", validity_ttl=5)
+    rig.modify(forever, validity="DAY")
+    rig.wait(200)
+    assert [rig.row(each)["status"] for each in (longer, forever)] == ["OPEN", "OPEN"]
+    rig.wait(150)
+    assert [rig.row(each)["status"] for each in (longer, forever)] == ["CANCELLED", "OPEN"]
+    assert (rig.row(forever)["validity"], rig.row(forever)["validity_ttl"]) == ("DAY", 0)
+
+
+def test_a_resting_order_made_ioc_is_withdrawn(rig):
+    order = rig.order(SBIN, price=790)
+    rig.wait()
+    rig.modify(order, validity="IOC")
+    rig.wait(3)
+    row = rig.row(order)
+    assert (row["status"], row["validity"]) == ("CANCELLED", "IOC")
+    assert row["status_message_raw"] == "16388 : Unmatched orders cancelled by the system"
+
+
+def test_the_brokers_square_off_is_in_the_book():
+    rig = Rig(square_off=True).open_market()
+    rig.order(FUTURE, quantity=65, product="MIS", order_type="MARKET")
+    waiting = rig.order(FUTURE, quantity=65, product="MIS", price=23900)
+    rig.run_to("15:24:00")
+    rig.tick(FUTURE, 24000)
+    rig.run_to("15:29:00")
+    rig.tick(FUTURE, 24000)
+    rig.wait(5)
+    assert rig.row(waiting)["status"] == "CANCELLED"
+    square_off = rig.desk.orders(rig.now)[-1]
+    assert (square_off["placed_by"], square_off["transaction_type"]) == ("RMS", "SELL")
+    assert (square_off["status"], square_off["product"]) == ("COMPLETE", "MIS")
+    assert all(p.net_qty == 0 for p in rig.floor.account.positions.values())
+    rig.check_laws()
+
+
 def test_a_protected_market_order_becomes_a_limit_with_tags(rig):
     order = rig.order(SBIN, order_type="MARKET", market_protection=2, tag="mine")
     assert rig.row(order)["order_type"] == "MARKET"
