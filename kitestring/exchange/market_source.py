@@ -11,7 +11,7 @@ import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -56,6 +56,7 @@ _IS_NOT: Final = (
 )
 
 
+@runtime_checkable
 class Source(Feed, Protocol):
     """A feed that knows its listing and can be asked to tick more of it."""
 
@@ -418,6 +419,26 @@ class MarketSource:
             kept = self._bars(self._earlier(day), one, 0, _DAY_LOOK)
             self._day_bars[one.id, day] = kept
         return kept
+
+    def day_bars(
+        self, instrument: Instrument, day: dt.date, minutes: int
+    ) -> Sequence[tuple[Bar, int]]:
+        """One earlier day's bars, each with the open interest at its end; 0 minutes for the day bar.
+
+        Also of a contract that has expired since: nobody lists it any more, but it was traded.
+        """
+        if day >= self.day or not trades_on(day, instrument):
+            return ()
+        if instrument.id in self._given:
+            return self._paper.day_bars(instrument, day, minutes)
+        bars = self._bars_of_earlier(day, instrument, minutes)
+        if instrument.kind in (InstrumentKind.INDEX, InstrumentKind.EQUITY) or not bars:
+            return [(bar, 0) for bar in bars]
+        market = self._earlier(day)
+        sod = np.array([(bar.close_at - market.midnight) // SECOND - 1 for bar in bars])
+        sheet, rows = market.terms((instrument,)), np.zeros(len(bars), dtype=np.int64)
+        _, cells = market.snapshots(sheet, rows, sod)
+        return list(zip(bars, cells.oi.tolist(), strict=True))
 
     def bars_today(self, instrument: InstrumentId, minutes: int, until: Instant) -> list[Bar]:
         """Today's bars up to an instant, the last one still forming, made of every tick until then."""

@@ -171,13 +171,13 @@ class SyntheticFeed:
         return [bar for of_day in reversed(days) for bar in of_day][-bars:]
 
     def day_bars(
-        self, instrument: InstrumentId, day: dt.date, minutes: int
+        self, instrument: Instrument, day: dt.date, minutes: int
     ) -> Sequence[tuple[Bar, int]]:
         """The bars of one day before this one, each with the open interest at its end.
 
         Nothing of an instrument that is not listed, or of a day outside the calendar.
         """
-        wanted = self._by_id.get(instrument)
+        wanted = self._by_id.get(instrument.id)
         try:
             if wanted is None or day >= self._day or not calendar.is_trading_day(day):
                 return ()
