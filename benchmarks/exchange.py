@@ -292,8 +292,9 @@ def day(instruments: int = 20) -> dict[str, object]:
         told += len(exchange.desk.advance(frame.received_at))
         ticks += len(frame.ticks)
         frames += 1
+        chosen = frame.ticks[position // 10 % len(frame.ticks)]
         if position % 10 == 0 and frame.received_at < OPEN_AT + 6 * HOUR:
-            orders += place(exchange, frame.received_at, frame.ticks[0], buy=orders % 2 == 0)
+            orders += place(exchange, frame.received_at, chosen, buy=orders % 4 < 2)
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     rows = exchange.desk.orders(feed.manifest.sessions[Segment.FUTURES].close_at)
     return {
