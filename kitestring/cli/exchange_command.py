@@ -75,6 +75,16 @@ Exit codes:
     help="Settings file: account, apps, switches of what Kite leaves open.",
 )
 @click.option("--admin", is_flag=True, help="Serve /admin too: time, prices, faults on request.")
+@click.option(
+    "--faults",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Fault script: what shall go wrong, where and when (docs/Exchange.md).",
+)
+@click.option(
+    "--wire-ledger",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File for the record of every request and answer, without secrets.",
+)
 @click.option("--host", default="127.0.0.1", hidden=True)
 def exchange(
     *,
@@ -87,6 +97,8 @@ def exchange(
     start: str | None,
     config: Path | None,
     admin: bool,
+    faults: Path | None,
+    wire_ledger: Path | None,
     host: str,
 ) -> None:
     """Serve a Kite exchange on this machine, for clients that must not learn on real money.
@@ -115,6 +127,8 @@ def exchange(
         start=_time(start) if start is not None else None,
         config=config,
         admin=admin,
+        faults=faults,
+        wire_ledger=wire_ledger,
     )
     if serve(request, click.echo):
         raise SystemExit(INTERRUPTED)

@@ -41,6 +41,8 @@ class ExchangeRequest(msgspec.Struct, frozen=True, kw_only=True):
     start: dt.time | None = None
     config: Path | None = None
     admin: bool = False
+    faults: Path | None = None
+    wire_ledger: Path | None = None
 
 
 class ExchangeFile(msgspec.Struct, frozen=True, kw_only=True):

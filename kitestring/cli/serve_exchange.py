@@ -6,6 +6,7 @@ import asyncio
 import datetime as dt
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -17,7 +18,9 @@ from kitestring.exchange.desk.sessions import OpenSession
 from kitestring.exchange.local_exchange import LocalExchange
 from kitestring.exchange.market_source import MarketSource, Source, TapeSource
 from kitestring.exchange.wire.exchange_clock import ExchangeClock, speed_of
+from kitestring.exchange.wire.fault_script import Script, load_script
 from kitestring.exchange.wire.feed_routes import add_feed
+from kitestring.exchange.wire.rehearsal_stage import RehearsalStage
 from kitestring.exchange.wire.serving import Served
 from kitestring.market import calendar, sessions
 from kitestring.store.recordings import is_tape, tape_file
@@ -50,13 +53,22 @@ async def _serve(
     clock: ExchangeClock,
     say: Say,
 ) -> bool:
+    stop, stopped_by = asyncio.Event(), []
+    stage = RehearsalStage(
+        local,
+        clock,
+        script=_script(request, file),
+        ledger_path=request.wire_ledger,
+        admin=request.admin,
+        stop=stop.set,
+    )
     served = Served(
         local,
         host=request.host,
         port=request.port,
-        set_up=[lambda app, exchange: add_feed(app, exchange, clock, file.ticker)],
+        middlewares=stage.middlewares,
+        set_up=[lambda app, exchange: add_feed(app, exchange, clock, file.ticker), stage.set_up],
     )
-    stop, stopped_by = asyncio.Event(), []
 
     def end(signum: int) -> None:
         stopped_by.append(signum)
@@ -103,6 +115,16 @@ def opening_lines(served: Served, clock: ExchangeClock, session: OpenSession) ->
         "",
         "No money is real here. Ctrl-C stops it.",
     ]
+
+
+def _script(request: ExchangeRequest, file: ExchangeFile) -> Script:
+    """The faults asked for: the command's script, else the one its settings name, beside them."""
+    if request.faults is not None:
+        return load_script(request.faults)
+    if not file.faults:
+        return Script()
+    beside = request.config.parent if request.config is not None else Path()
+    return load_script(beside / file.faults)
 
 
 def _market(request: ExchangeRequest, seed: int) -> Source:

@@ -15,7 +15,7 @@ from typing import Final
 from kitestring.domain.ids import InstrumentId
 from kitestring.domain.instruments import Instrument, InstrumentKind, Segment
 from kitestring.domain.money import Price, price
-from kitestring.exchange.instrument_master import instruments_on
+from kitestring.exchange.instrument_master import instruments_on, symbol_on
 from kitestring.exchange.listed_derivatives import derivatives_on
 from kitestring.exchange.listed_names import INDICES, known_shares
 from kitestring.exchange.seeded import key
@@ -83,7 +83,14 @@ def _cash(day: dt.date) -> Iterator[Instrument]:
             has_depth=False,
         )
     listed = [
-        (share.symbol, share.symbol, share.level, share.derivatives, share.token, share.scrip)
+        (
+            symbol_on(share.symbol, day),
+            share.symbol,
+            share.level,
+            share.derivatives,
+            share.token,
+            share.scrip,
+        )
         for share in known_shares()
     ]
     listed.extend(
@@ -119,12 +126,12 @@ def _share(
 
 def _suffix(symbol: str, name: str) -> str:
     """The series of an invented share on NSE: a quarter are of small companies, a few surveilled."""
-    if name == symbol:
+    if not name.endswith(")"):
         return ""
-    word = key(0, "series", symbol) % 16
-    if word < 4:
-        return _SMALL[word % 2]
-    return _SPECIAL[word - 4] if word < 6 else ""
+    draw, which = divmod(key(0, "series", symbol), 16)
+    if which < 4:
+        return _SMALL[which % 2]
+    return _SPECIAL[draw % 4] if which < 6 else ""
 
 
 def invented_symbols() -> Iterator[str]:

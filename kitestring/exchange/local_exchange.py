@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import datetime as dt
 import gzip
-from collections.abc import Callable, Iterable, Mapping
+import zlib
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Final, Protocol
 
 import msgspec
@@ -47,6 +48,8 @@ EXCHANGES: Final = ("NSE", "BSE", "NFO", "BFO", "CDS", "BCD", "MCX", "NCO")
 """Whose instruments may be asked for; one that lists nothing today has an empty dump."""
 _KEYLESS: Final = ("/instruments", "/instruments/{exchange}")
 _GZIP_LEVEL: Final = 3
+_GZIP: Final = 31
+"""What zlib calls a gzip stream; it names no time, so that the same rows give the same bytes."""
 READY_APP: Final = App(
     api_key="kitestring",
     api_secret="kitestring-secret",  # noqa: S106 - opens nothing but a rehearsal
@@ -125,6 +128,8 @@ class LocalExchange:
         self.order_rules = order_rules(self.day)
         self.listing = source.listing
         self._dumps: dict[str, Dump] = {}
+        self._shown: set[InstrumentId] = set()
+        """Instruments of which the floor knows the last price, or nobody does."""
         self.on_stir: list[Callable[[], None]] = []
         """Called after every request that may have changed what is due next."""
 
@@ -146,7 +151,7 @@ class LocalExchange:
             own_clock=True,
         )
         self.board = MarketBoard(self.listing, self._close_of)
-        self.newcomers = Newcomers(self.market, self.board, self.now)
+        self.newcomers = Newcomers(source, self.board, self.now)
         self.holdings = Holdings(
             self.floor.account,
             self.listing,
@@ -192,9 +197,28 @@ class LocalExchange:
 
     def dump(self, exchange: str) -> Dump:
         """The instruments of one exchange, or of all, as CSV; made and packed once."""
+        steps = self.dump_in_steps(exchange)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as done:
+                dump: Dump = done.value
+                return dump
+
+    def dump_in_steps(self, exchange: str) -> Generator[None, None, Dump]:
+        """The same, with pauses in which others can be served."""
         dump = self._dumps.get(exchange)
-        if dump is None:
-            dump = self._dumps[exchange] = packed(self.listing.csv(exchange))
+        if dump is not None:
+            return dump
+        packer = zlib.compressobj(_GZIP_LEVEL, wbits=_GZIP)
+        plain: list[bytes] = []
+        packed_parts: list[bytes] = []
+        for part in self.listing.csv_parts(exchange):
+            plain.append(part)
+            packed_parts.append(packer.compress(part))
+            yield
+        packed_parts.append(packer.flush())
+        dump = self._dumps[exchange] = Dump(b"".join(plain), b"".join(packed_parts))
         return dump
 
     def open_to_all(self, path: str) -> bool:
@@ -220,12 +244,17 @@ class LocalExchange:
         self.alerts.advance(at, self._last_px)
 
     def watch(self, instruments: Iterable[InstrumentId]) -> None:
-        """These tick from now on; what the market knows of them already is on board and floor at once."""
+        """These tick from now on; what is known of them already is on board and floor at once."""
+        fresh = [each for each in instruments if each not in self._shown]
+        if not fresh:
+            return
+        self._shown.update(fresh)
+        self.newcomers.watch(fresh)
         markets = self.floor.markets
-        for tick in self.newcomers.watch(instruments):
-            market = markets.get(tick.instrument)
-            if market is not None and market.tick is None:
-                market.tick = tick
+        silent = [each for each in fresh if each in markets and markets[each].tick is None]
+        for tick in self.market.latest(silent, self.now()):
+            if tick is not None:
+                markets[tick.instrument].tick = tick
 
     def watch_waiting(self) -> None:
         """What triggers and alerts wait for must tick."""

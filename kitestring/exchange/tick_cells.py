@@ -165,9 +165,10 @@ def _volume(terms: TermSheet, rows: Ints, of: dict[str, Ints], sod: Ints, trades
     """Lots traded so far: the day's volume as far as its shape has come, and one a trade."""
     since = sod - of["open_sod"]
     seconds = of["close_sod"] - of["open_sod"]
+    since = since * HALF
     for bits, ahead in _VOLUME:
-        since = since + noise.noise_at(terms.day_keys[rows], sod, bits) * ahead // HALF
-    progress = _progress(tuple(sorted(set(seconds.tolist()))), seconds, since)
+        since += noise.noise_at(terms.day_keys[rows], sod, bits) * ahead
+    progress = _progress(tuple(sorted(set(seconds.tolist()))), seconds, since // HALF)
     return (of["day_lots"] * progress >> _PROGRESS_BITS) + trades
 
 

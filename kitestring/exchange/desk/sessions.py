@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import hmac
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import msgspec
@@ -147,6 +147,15 @@ class Sessions:
         self._requests.clear()
         self._open.clear()
         self._headers.clear()
+
+    def secrets(self) -> Iterator[str]:
+        """Everything that must stand in no record: what opens a session, and what it is proved with."""
+        yield from self._requests
+        for app in self.apps.values():
+            yield app.api_secret
+        for session in self._open.values():
+            yield from (session.access_token, session.public_token, session.enctoken)
+            yield session.refresh_token
 
     def authorise(self, now: Instant, header: str) -> OpenSession:
         """Whose call this is by its ``Authorization`` header, or the refusal a dead token gets."""

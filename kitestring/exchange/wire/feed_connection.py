@@ -177,6 +177,14 @@ class FeedConnection:
         """Whether nothing is waiting or being sent."""
         return not self._queue and self._sending_since is None
 
+    def hear(self, on: bool) -> None:
+        """Read what the client sends, or let it lie: pings and closes go unanswered then."""
+        if self._transport is not None and self._transport.is_reading() is not on:
+            if on:
+                self._transport.resume_reading()
+            else:
+                self._transport.pause_reading()
+
     def cut(self) -> None:
         """End the connection without a word."""
         if self._transport is not None:

@@ -56,16 +56,16 @@ def _historical(exchange: LocalExchange, call: Call) -> Generator[None, None, ob
     return {"candles": candles}
 
 
-def _instruments(exchange: LocalExchange, call: Call) -> Dump:
+def _instruments(exchange: LocalExchange, call: Call) -> Generator[None, None, Dump]:
     del call
-    return exchange.dump("")
+    return exchange.dump_in_steps("")
 
 
-def _instruments_of(exchange: LocalExchange, call: Call) -> Dump:
+def _instruments_of(exchange: LocalExchange, call: Call) -> Generator[None, None, Dump]:
     name = call.path["exchange"]
     if name not in EXCHANGES:
         raise input_error("Invalid exchange.")
-    return exchange.dump(name)
+    return exchange.dump_in_steps(name)
 
 
 _QUOTE = CallClass.QUOTE

@@ -60,7 +60,14 @@ def frames_until(at, day=DAY):
 
 
 def rehearsal(
-    at="09:20", *, rate_limits=False, day=DAY, apps=(READY_APP,), account=None, **switches
+    at="09:20",
+    *,
+    rate_limits=False,
+    day=DAY,
+    apps=(READY_APP,),
+    account=None,
+    day_market=None,
+    **switches,
 ):
     """An exchange at a moment of its day, the market shown up to it."""
     clock = Standing(ist(at, day))
@@ -69,7 +76,7 @@ def rehearsal(
         account=account or OpeningChoice(),
         switches=Switches(rate_limits=rate_limits, **switches),
     )
-    exchange = LocalExchange(settings, market(day), clock)
+    exchange = LocalExchange(settings, day_market or market(day), clock)
     for position, frame in enumerate(frames_until(clock.at, day), 1):
         exchange.observe(position, frame)
         exchange.board.apply(frame)
