@@ -28,14 +28,15 @@ from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType
 
 from benchmarks.house import DAY, OPEN_AT, Measured, manifest, share
 from kitestring.domain.instants import HOUR, SECOND
-from kitestring.domain.instruments import Instrument
-from kitestring.domain.money import Price
+from kitestring.domain.instruments import Instrument, Segment
+from kitestring.domain.money import Price, decimal_rupees
 from kitestring.domain.ticks import Tick, TickFrame
+from kitestring.exchange.default_market import default_market
 from kitestring.exchange.desk.form import Form
 from kitestring.exchange.desk.listing import Listing
 from kitestring.exchange.local_exchange import ExchangeSettings, LocalExchange, Switches
 from kitestring.exchange.market_board import MarketBoard
-from kitestring.exchange.synthetic_market import SyntheticFeed
+from kitestring.exchange.market_source import MarketSource
 from kitestring.exchange.wire.exchange_clock import ExchangeClock
 from kitestring.exchange.wire.feed_routes import add_feed
 from kitestring.exchange.wire.kite_packets import Mode, PacketBatch
@@ -272,49 +273,50 @@ def packing(rounds: int = 200) -> dict[str, object]:
     }
 
 
-def day() -> dict[str, object]:
-    """Make a synthetic day, and show every frame of it to floor, board, candles and desk.
+def day(instruments: int = 20) -> dict[str, object]:
+    """Make a synthetic day, and show every frame of it to floor, candles, board and desk.
 
-    An order is sent every ten seconds, a marketable limit in turn to buy and to sell.
+    Every ten seconds an order is sent, at the other side's price, in turn to buy and to sell.
     """
     date = dt.date(2026, 11, 20)
     began, cpu = time.perf_counter(), time.process_time()
-    feed = SyntheticFeed(date, 1)
+    names = [one.id for one in default_market(date, 1)][:instruments]
+    feed = MarketSource(date, 1, watching=names)
     clock = ExchangeClock(OPEN_AT - SECOND, "max")
     exchange = LocalExchange(ExchangeSettings(switches=Switches(rate_limits=False)), feed, clock)
-    generated = time.perf_counter()
-    ticks = frames = orders = 0
-    told = 0
+    ready = time.perf_counter()
+    ticks = frames = orders = told = 0
     for position, frame in enumerate(feed.frames(), 1):
         exchange.observe(position, frame)
         exchange.board.apply(frame)
-        at = frame.received_at
-        told += len(exchange.desk.advance(at))
+        told += len(exchange.desk.advance(frame.received_at))
         ticks += len(frame.ticks)
         frames += 1
-        if position % 10 == 0 and at < OPEN_AT + 5 * HOUR:
-            place(exchange, at, frame.ticks[-1], buy=orders % 2 == 0)
-            orders += 1
+        chosen = frame.ticks[position // 10 % len(frame.ticks)]
+        if position % 10 == 0 and frame.received_at < OPEN_AT + 6 * HOUR:
+            orders += place(exchange, frame.received_at, chosen, buy=orders % 4 < 2)
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+    rows = exchange.desk.orders(feed.manifest.sessions[Segment.FUTURES].close_at)
     return {
         "benchmark": "exchange day",
-        "instruments": len(feed.manifest.instruments),
+        "instruments": len(names),
         "ticks": ticks,
         "frames": frames,
         "orders": orders,
+        "complete": sum(row["status"] == "COMPLETE" for row in rows),
         "updates": told,
-        "generated_s": round(generated - began, 2),
+        "ready_s": round(ready - began, 2),
         "seconds": round(seconds, 2),
         "cpu_seconds": round(cpu, 2),
     }
 
 
-def place(exchange: LocalExchange, at: int, tick: Tick, *, buy: bool) -> None:
-    """One small order at the other side's price."""
+def place(exchange: LocalExchange, at: int, tick: Tick, *, buy: bool) -> bool:
+    """One small order at the other side's price; false where there is nothing to trade with."""
     instrument = exchange.listing.by_key[tick.instrument]
     px = tick.ask_px if buy else tick.bid_px
     if not instrument.tradable or px == Price(0):
-        return
+        return False
     form = {
         "exchange": instrument.exchange,
         "tradingsymbol": instrument.symbol,
@@ -323,9 +325,10 @@ def place(exchange: LocalExchange, at: int, tick: Tick, *, buy: bool) -> None:
         "product": "MIS",
         "order_type": "LIMIT",
         "validity": "DAY",
-        "price": str(int(px) / 10_000),
+        "price": str(decimal_rupees(px)),
     }
     exchange.desk.place(at, "regular", Form(form))
+    return True
 
 
 def main() -> None:

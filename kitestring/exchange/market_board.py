@@ -187,18 +187,23 @@ class MarketBoard:
         listed = self._listing.by_key.get(instrument)
         return None if listed is None else self._open_row(listed)
 
-    def row_of_token(self, token: int) -> int | None:
-        """The row of an instrument token; ``None`` if it is not listed today."""
-        listed = self._listing.by_token.get(token)
-        return None if listed is None else self.row_of(listed.id)
+    def listed(self, token: int) -> Instrument | None:
+        """The instrument of a token; ``None`` if it is not listed today."""
+        return self._listing.by_token.get(token)
 
-    def _open_row(self, instrument: Instrument) -> int:
+    def opened_row(self, instrument: InstrumentId) -> int | None:
+        """The row of an instrument if it has one."""
+        return self._rows.get(instrument)
+
+    def _open_row(self, instrument: Instrument, known: Price | None = None) -> int:
         row = len(self.instruments)
         if row == len(self._table):
             self._table = np.concatenate((self._table, np.zeros_like(self._table)))
         self.instruments.append(instrument)
         self._rows[instrument.id] = row
-        close = int(self._previous_close(instrument.id) or 0)
+        if known is None:
+            known = self._previous_close(instrument.id)
+        close = int(known or 0)
         self._table[row, TOKEN] = instrument.token
         self._table[row, LOT] = max(instrument.lot_size, 1)
         self._table[row, TICK_SIZE] = int(instrument.tick_size)
@@ -319,9 +324,14 @@ class MarketBoard:
         return row is not None and bool(self._table[row, EVENT_AT])
 
     def know_close(self, instrument: InstrumentId, close: Price) -> None:
-        """The close of the day before, where it was not known when the row was opened."""
-        row = self.row_of(instrument)
-        if row is None or self._table[row, CLOSE]:
+        """The close of the day before; opens the row with it, or adds it where it was not known."""
+        row = self._rows.get(instrument)
+        if row is None:
+            listed = self._listing.by_key.get(instrument)
+            if listed is not None:
+                self._open_row(listed, close)
+            return
+        if self._table[row, CLOSE]:
             return
         self._table[row, CLOSE] = int(close)
         if not self._table[row, LAST_PX]:

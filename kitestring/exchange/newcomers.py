@@ -61,24 +61,25 @@ class Newcomers:
         """Instruments whose morning is not on the board yet."""
         return len(self._waiting)
 
-    def watch(self, ids: Iterable[InstrumentId]) -> None:
-        """Somebody looks at these: they tick from now on, and have a price at once."""
-        if self._market is None:
-            return
+    def watch(self, ids: Iterable[InstrumentId]) -> list[Tick]:
+        """Somebody looks at these: they tick from now on, and have a price at once.
+
+        Returns the latest ticks of those that nobody had watched.
+        """
         fresh = [one for one in dict.fromkeys(ids) if one not in self._seen]
-        if not fresh:
-            return
+        if self._market is None or not fresh:
+            return []
         self._seen.update(fresh)
         unseen = [one for one in fresh if not self._board.begun(one)]
         self._market.watch(fresh)
         for one, close in self._market.base_prices(unseen).items():
             self._board.know_close(one, close)
-        now = self._now()
-        for tick in self._market.latest(unseen, now):
-            if tick is not None:
-                self._board.recall(tick)
-                if self._memory is not None:
-                    self._waiting.append((tick.instrument, tick.event_at))
+        latest = [tick for tick in self._market.latest(unseen, self._now()) if tick is not None]
+        for tick in latest:
+            self._board.recall(tick)
+            if self._memory is not None:
+                self._waiting.append((tick.instrument, tick.event_at))
+        return latest
 
     def fill_in_next(self) -> None:
         """Put the morning of one instrument onto the board."""

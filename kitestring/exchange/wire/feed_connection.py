@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -98,11 +99,12 @@ class FeedConnection:
         self.subscribed += (int(mode > Mode.OFF) * len(rows)) - int(np.count_nonzero(before))
         self.modes[rows] = mode
 
-    def room_for(self, rows: list[int]) -> int:
-        """How many of these rows, counted from the first, fit into the limit."""
+    def room_for(self, rows: Sequence[int | None]) -> int:
+        """How many of these, counted from the first, fit into the limit; ``None`` has no row yet."""
         room = self._settings.instruments_max - self.subscribed
-        for place, mode in enumerate(self.mode_of(np.array(rows, dtype=np.int64)).tolist()):
-            room -= not mode
+        self.mode_of(np.zeros(0, dtype=np.int64))
+        for place, row in enumerate(rows):
+            room -= row is None or not self.modes[row]
             if room < 0:
                 return place
         return len(rows)

@@ -85,7 +85,7 @@ class KiteFeed:
         clock: ExchangeClock,
         gate: StepGate,
         *,
-        watch: Callable[[Iterable[InstrumentId]], None] = lambda _: None,
+        watch: Callable[[Iterable[InstrumentId]], object] = lambda _: None,
         settings: FeedSettings | None = None,
     ) -> None:
         self.settings = settings or FeedSettings()
@@ -192,9 +192,9 @@ class KiteFeed:
                     return
                 self._subscribe(connection, value[1], _MODES[value[0]])
             case "unsubscribe":
-                rows = self._rows(connection, value)
-                if rows:
-                    connection.set_mode(np.array(rows, dtype=np.int64), Mode.OFF)
+                rows = self._rows(self._named(connection, value))
+                if len(rows):
+                    connection.set_mode(rows, Mode.OFF)
                     self._count_wanted()
             case "ack":
                 self._acknowledge(connection, value)
@@ -210,34 +210,37 @@ class KiteFeed:
             self._complain(connection, wrong)
 
     def _subscribe(self, connection: FeedConnection, value: object, mode: Mode) -> None:
-        rows = self._rows(connection, value)
-        fits = connection.room_for(rows)
-        if fits < len(rows):
+        named = self._named(connection, value)
+        fits = connection.room_for([self._board.opened_row(one) for one in named])
+        if fits < len(named):
             self._complain(
                 connection,
                 f"A connection has at most {self.settings.instruments_max} instruments;"
-                f" {len(rows) - fits} of yours were left out.",
+                f" {len(named) - fits} of yours were left out.",
             )
         if not fits:
             return
-        chosen: Ints = np.array(rows[:fits], dtype=np.int64)
+        self._watch(named[:fits])
+        chosen = self._rows(named[:fits])
         connection.set_mode(chosen, mode)
         self._count_wanted()
-        instruments = self._board.instruments
-        self._watch([instruments[row].id for row in rows[:fits]])
         chosen = self._board.priced(chosen)
         if len(chosen):
             batch = PacketBatch(self._board, chosen, mode)
             self._send_ticks(connection, [(batch, connection.mode_of(chosen))])
 
-    def _rows(self, connection: FeedConnection, value: object) -> list[int]:
-        """The rows of the tokens in a message, each once; complains of what is no token."""
+    def _rows(self, named: Iterable[InstrumentId]) -> Ints:
+        rows = [self._board.row_of(one) for one in named]
+        return np.array([row for row in rows if row is not None], dtype=np.int64)
+
+    def _named(self, connection: FeedConnection, value: object) -> list[InstrumentId]:
+        """The instruments of the tokens in a message, each once; complains of what is no token."""
         if isinstance(value, int | float):
             value = [value]
         if not isinstance(value, list):
             self._complain(connection, "A list of instrument tokens is expected.")
             return []
-        rows: dict[int, None] = {}
+        named: dict[InstrumentId, None] = {}
         for token in value:
             number = int(token) if isinstance(token, float) and token.is_integer() else token
             if (
@@ -247,10 +250,10 @@ class KiteFeed:
             ):
                 self._complain(connection, f"{token!r:.40} is no instrument token.")
                 continue
-            row = self._board.row_of_token(number)
-            if row is not None:
-                rows[row] = None
-        return list(rows)
+            instrument = self._board.listed(number)
+            if instrument is not None:
+                named[instrument.id] = None
+        return list(named)
 
     def _count_wanted(self) -> None:
         """What anybody wants; reckoned when somebody changes their mind, not for every frame."""

@@ -7,7 +7,7 @@ import json
 import struct
 
 import pytest
-from aiohttp import WSMsgType, WSServerHandshakeError
+from aiohttp import WSMsgType, WSServerHandshakeError, web
 from ticker_day import (
     ALL,
     CLOSES,
@@ -478,18 +478,26 @@ def test_a_stepped_day_waits_for_the_client_and_numbers_what_it_sends():
 
 
 def test_a_call_under_way_keeps_a_stepped_day_from_going_on():
+    answering = asyncio.Event()
+
+    async def slow(_):
+        await answering.wait()
+        return web.Response(text="at last")
+
     async def main():
         exchange = SmallExchange(Tape(frame(0, tick(INFY, 0, 1400, 1))))
-        async with (
-            served(exchange, at=OPEN_AT, speed="step") as market,
-            await market.socket() as socket,
-        ):
+        routes = [web.get("/slow", slow)]
+        async with served(exchange, at=OPEN_AT, speed="step", routes=routes) as market:
+            socket = await market.socket()
             await text(socket)
-            market.pump.gate.call_began()
+            call = asyncio.create_task(market.http.get(market.url("/slow")))
+            await until(lambda: market.pump.gate.calls == 1)
             await socket.send_json({"a": "ack", "v": 0})
             await silence(socket)
-            market.pump.gate.call_ended()
+            answering.set()
             assert (await text(socket))["data"] == 1
+            assert (await call).status == 200
+            assert market.pump.gate.calls == 0
 
     run(main)
 
@@ -528,7 +536,11 @@ def test_a_day_at_full_speed_loses_nothing_for_a_reader_slower_than_it():
         ):
             await socket.send_json({"a": "mode", "v": ["full", [each.token for each in many]]})
             await until(lambda: market.feed.connections[0].subscribed)
+            socket._reader._protocol.pause_reading()
             market.clock.resume()
+            await asyncio.sleep(0.5)
+            assert market.pump.position < 200  # the day waits for its reader
+            socket._reader._protocol.resume_reading()
             prices = []
             while len(prices) < 200:
                 message = await socket.receive(timeout=5)

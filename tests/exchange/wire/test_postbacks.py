@@ -25,10 +25,13 @@ def receiving(answers, main):
         received.append((request.headers["Content-Type"], await request.json()))
         return web.Response(status=answers.pop(0), headers={"Location": "/elsewhere"})
 
+    async def elsewhere(_):
+        return web.Response()
+
     async def play():
         app = web.Application()
         app.router.add_post("/postback", take)
-        app.router.add_get("/elsewhere", take)
+        app.router.add_get("/elsewhere", elsewhere)
         runner = web.AppRunner(app)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -34,6 +34,7 @@ class Ear:
     async def announce(self, happening):
         ids = [self.exchange.board.instruments[row].symbol for row in happening.rows]
         orders = [update.row["order_id"] for update in happening.updates]
+        self.last_shown = self.exchange.board.last_px(INFY.id)
         self.told.append((happening.number, happening.at - OPEN_AT, ids, orders))
 
     async def taken(self):
@@ -198,6 +199,7 @@ def test_after_a_leap_everything_on_the_way_happens_and_is_told_together():
             await asyncio.sleep(0.1)
             clock.jump(OPEN_AT + 2_500 * SECOND)
             await asyncio.sleep(0.1)
+        assert ear.last_shown == exchange.board.last_px(INFY.id)
         return ear.told, exchange.observed
 
     told, observed = in_virtual_time(main())

@@ -213,11 +213,14 @@ class Served:
 
 
 @contextlib.asynccontextmanager
-async def served(exchange, *, at=OPEN_AT - 60 * SECOND, speed=1.0, settings=None, paused=False):
+async def served(
+    exchange, *, at=OPEN_AT - 60 * SECOND, speed=1.0, settings=None, paused=False, routes=()
+):
     clock = ExchangeClock(at, speed)
     if paused:
         clock.pause()
     app = web.Application()
+    app.add_routes(routes)
     add_feed(app, exchange, clock, settings or FeedSettings(heartbeat_s=0.2))
     runner = web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()
