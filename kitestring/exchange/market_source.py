@@ -175,10 +175,10 @@ class MarketSource:
         sod = int(ticking[after])
         closes = max(session.close_at for session in sessions.all_sessions(self.day).values())
         end = (closes - self._market.midnight) // SECOND
-        before: Last | None = None
+        before: Last
         changed, delays = -1, self._delays()
         while sod < end:
-            if changed != self._changed or before is None:
+            if changed != self._changed:
                 changed, sheet = self._changed, self._sheet
                 before = self._market.last_before(sheet, sod)
             count = max(min(_CELLS // max(len(sheet), 1), _BLOCK_SECONDS, end - sod), 1)
@@ -189,7 +189,6 @@ class MarketSource:
                 if changed != self._changed:
                     # Somebody watches more: what was worked out ahead is worked out anew with it.
                     sod = (frame.ticks[0].event_at - self._market.midnight) // SECOND + 1
-                    before = None
                     break
             else:
                 sod += count

@@ -412,3 +412,13 @@ def test_a_tape_ticks_what_is_on_it_and_nothing_else():
         "NSE:INFY": feed.manifest.previous_close["NSE:INFY"]
     }
     assert len(TapeSource(feed).listing) == 13
+
+
+def test_on_expiry_day_of_december_index_options_stop_before_those_of_shares():
+    """From 7 Dec 2026 expiring index contracts end at 15:30, expiring stock contracts at 15:45."""
+    day = dt.date(2026, 12, 29)
+    source = MarketSource(day, SEED, watching=())
+    ids = ["NFO:NIFTY26DEC24000CE", "NFO:LT26DEC4000CE", "NFO:NIFTY27JAN24000CE"]
+    ends = [ist_clock(tick.event_at) for tick in source.latest(ids, at(15, 50, day=day))]
+    assert ends[:2] == ["15:29:59", "15:44:59"]
+    assert ends[2] > "15:44"
