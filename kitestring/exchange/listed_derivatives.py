@@ -50,7 +50,6 @@ _STOCK_STRIKES: Final = 20
 _STOCK_CONTRACT_RUPEES: Final = 650_000
 _FUTURES_FROM: Final = 46_000
 _OPTIONS_FROM: Final = 1 << 16
-_FORTNIGHT: Final = 14
 
 
 class _Chain(NamedTuple):

@@ -115,6 +115,13 @@ class MarketDay:
         quotes = self._cells(terms, rows, at, traded.number + 1)
         return at, quotes._replace(trade_px=trades.trade_px, cum_qty=trades.cum_qty)
 
+    def last_prices(self, terms: TermSheet, rows: Ints, sod: Ints) -> Ints:
+        """The last traded price of each row at its second, and nothing else of it."""
+        of = terms.of
+        sod = np.clip(sod, of["open_sod"][rows], of["close_sod"][rows] - 1)
+        traded = trade_epochs(terms, rows, sod)
+        return self._cells(terms, rows, traded.sod, traded.number + 1).trade_px
+
     def _cells(self, terms: TermSheet, rows: Ints, sod: Ints, trades: Ints) -> Cells:
         value = self.book.at(terms.of["path"][rows], sod)
         fear = self.book.at(np.zeros(len(rows), dtype=np.int64), sod)
@@ -142,8 +149,7 @@ class MarketDay:
             block = self.block(terms, start, end - start, Last(nothing, nothing))
             return TickColumns(block.sod - start, *block[2:9])
         sod = np.append(np.arange(start, end - 1, stride), end - 1)
-        at, cells = self.snapshots(terms, np.zeros(len(sod), dtype=np.int64), sod)
-        del at
+        _, cells = self.snapshots(terms, np.zeros(len(sod), dtype=np.int64), sod)
         return TickColumns(sod - start, *cells)
 
     def at_instant(self, sod: int) -> int:

@@ -11,7 +11,7 @@ import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -42,6 +42,8 @@ _BLOCK_SECONDS: Final = 256
 _LOOK: Final = 5
 _DAY_LOOK: Final = 30
 """An earlier day's bars look at every fifth second of it, day bars at every thirtieth."""
+_LOOKS: Final = 24
+"""How often a day so far is looked at for the range of an instrument nobody watched."""
 _DAYS_BACK: Final = 400
 _DAYS_KEPT: Final = 70
 _VERSION: Final = 1
@@ -54,6 +56,14 @@ _IS_NOT: Final = (
     "It is not a recording: no price says anything about a real instrument, there are no auctions, "
     "most shares and the sizes of stock, commodity and currency contracts are invented."
 )
+
+
+class DayRange(NamedTuple):
+    """How a day went so far: its first price, and its highest and lowest."""
+
+    open: Price
+    high: Price
+    low: Price
 
 
 @runtime_checkable
@@ -72,6 +82,10 @@ class Source(Feed, Protocol):
 
     def latest(self, ids: Sequence[InstrumentId], at: Instant) -> list[Tick | None]:
         """The latest tick of each at an instant, watched or not; ``None`` before its first."""
+        ...
+
+    def day_so_far(self, ids: Sequence[InstrumentId], at: Instant) -> dict[InstrumentId, DayRange]:
+        """Open, high and low of each until an instant, as far as the source can say out of turn."""
         ...
 
 
@@ -176,10 +190,10 @@ class MarketSource:
         sod = int(ticking[after])
         closes = max(session.close_at for session in sessions.all_sessions(self.day).values())
         end = (closes - self._market.midnight) // SECOND
-        before: Last | None = None
+        before: Last
         changed, delays = -1, self._delays()
         while sod < end:
-            if changed != self._changed or before is None:
+            if changed != self._changed:
                 changed, sheet = self._changed, self._sheet
                 before = self._market.last_before(sheet, sod)
             count = max(min(_CELLS // max(len(sheet), 1), _BLOCK_SECONDS, end - sod), 1)
@@ -190,7 +204,6 @@ class MarketSource:
                 if changed != self._changed:
                     # Somebody watches more: what was worked out ahead is worked out anew with it.
                     sod = (frame.ticks[0].event_at - self._market.midnight) // SECOND + 1
-                    before = None
                     break
             else:
                 sod += count
@@ -328,6 +341,39 @@ class MarketSource:
                     name = sheet.instruments[row].id
                     found[name] = self._tick(name, second, own_figures)
         return [found.get(name) for name in ids]
+
+    def day_so_far(self, ids: Sequence[InstrumentId], at: Instant) -> dict[InstrumentId, DayRange]:
+        """Open, high and low of each until an instant, for what nobody watched until then.
+
+        Looked up at a few moments of the day, so that the high may be a little low; exact for the
+        paper day's instruments. What has not traded yet is left out.
+        """
+        sod = (at - self._market.midnight) // SECOND
+        open_sod = self._market.book.clock.hours[0].open_sod
+        found: dict[InstrumentId, DayRange] = {}
+        others: list[Instrument] = []
+        for name in ids:
+            one = self.listing.by_key[name]
+            if name not in self._given:
+                if trades_on(self.day, one):
+                    others.append(one)
+                continue
+            own = self._columns_given(name)
+            px = own.last_px[: np.searchsorted(own.second, sod - open_sod, side="right")]
+            if len(px):
+                found[name] = DayRange(*(Price(int(p)) for p in (px[0], px.max(), px.min())))
+        sheet = self._market.terms(others)
+        (begun,) = np.nonzero(sheet.of["open_sod"] <= sod)
+        if len(begun):
+            start = sheet.of["open_sod"][begun]
+            spread = np.minimum(sheet.of["close_sod"][begun] - 1, sod) - start
+            looks = start[:, None] + spread[:, None] * np.arange(_LOOKS) // (_LOOKS - 1)
+            rows = np.repeat(begun, _LOOKS)
+            px = self._market.last_prices(sheet, rows, looks.ravel()).reshape(-1, _LOOKS)
+            columns = (px[:, 0].tolist(), px.max(axis=1).tolist(), px.min(axis=1).tolist())
+            for row, opened, high, low in zip(begun.tolist(), *columns, strict=True):
+                found[sheet.instruments[row].id] = DayRange(opened, high, low)
+        return found
 
     def _tick(self, name: InstrumentId, sod: int, figures: Sequence[int]) -> Tick:
         px, cum_qty, bid, bid_qty, ask, ask_qty, oi = figures
@@ -521,3 +567,11 @@ class TapeSource:
     def latest(self, ids: Sequence[InstrumentId], at: Instant) -> list[Tick | None]:  # noqa: ARG002 - a tape cannot be asked out of turn
         """Nothing: a tape tells its ticks in their order only."""
         return [None for _ in ids]
+
+    def day_so_far(
+        self,
+        ids: Sequence[InstrumentId],  # noqa: ARG002 - the protocol; a tape tells in its order only
+        at: Instant,  # noqa: ARG002 - as above
+    ) -> dict[InstrumentId, DayRange]:
+        """Nothing, as above."""
+        return {}

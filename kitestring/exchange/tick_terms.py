@@ -26,7 +26,7 @@ from kitestring.exchange.market_paths import DAY_SECONDS, PathBook
 from kitestring.exchange.market_roots import root_of
 from kitestring.exchange.noise import Words
 from kitestring.exchange.seeded import Ints, key
-from kitestring.market import sessions
+from kitestring.market import contracts, sessions
 
 COLUMNS: Final = (
     *("kind", "call", "path", "strike", "ends", "volatility", "fear_pct", "tick", "lot"),
@@ -84,22 +84,23 @@ _DAY_YEAR_ROOT: Final = 19.1
 
 
 def session_of(instrument: Instrument, book: PathBook) -> Session:
-    """An instrument's own hours on the book's day."""
+    """An instrument's own hours on the book's day; an index contract's last day may be shorter."""
     day = book.clock.day
-    return sessions.session(day, instrument.segment, expires_today=instrument.expiry == day)
+    return sessions.session(day, instrument.segment, expires_today=_index_ends(instrument, day))
+
+
+def _index_ends(instrument: Instrument, day: dt.date) -> bool:
+    return instrument.expiry == day and contracts.is_index(instrument.name)
 
 
 class TermSheet:
     """The terms of some instruments on one day, column by column; row ``n`` is ``instruments[n]``."""
 
-    def __init__(
-        self, instruments: tuple[Instrument, ...], columns: Ints, keys: Words, day_keys: Words
-    ) -> None:
+    def __init__(self, instruments: tuple[Instrument, ...], columns: Ints, day_keys: Words) -> None:
         self.instruments = instruments
         self.columns = columns
-        self.keys = keys
-        """Each instrument's own key, the same every day."""
         self.day_keys = day_keys
+        """What each instrument's draws of this day are made from."""
         self.of = dict(zip(COLUMNS, columns, strict=True))
         self.paths, self.path_row = _used(self.of["path"])
         """The paths that the rows hang on, path 0 first, and where each row's own is among them."""
@@ -112,7 +113,6 @@ class TermSheet:
         return TermSheet(
             tuple(self.instruments[row] for row in rows.tolist()),
             self.columns[:, rows],
-            self.keys[rows],
             self.day_keys[rows],
         )
 
@@ -121,7 +121,6 @@ class TermSheet:
         return TermSheet(
             (*self.instruments, *other.instruments),
             np.concatenate((self.columns, other.columns), axis=1),
-            np.concatenate((self.keys, other.keys)),
             np.concatenate((self.day_keys, other.day_keys)),
         )
 
@@ -144,7 +143,7 @@ def terms_of(
     paths = np.array([_path(one, book) for one in instruments], dtype=np.int64)
     opens: list[tuple[int, int]] = []
     for one in instruments:
-        own = (one.segment, one.expiry == day)
+        own = (one.segment, _index_ends(one, day))
         if own not in hours:
             session = session_of(one, book)
             hours[own] = (
@@ -163,7 +162,7 @@ def terms_of(
     columns = np.array(rows, dtype=np.int64).reshape(len(rows), len(COLUMNS)).T
     keys = np.array([key(seed, "ticks", one.id) for one in instruments], dtype=np.uint64)
     day_keys = noise.words_at(keys, np.full(len(keys), day.toordinal()))
-    return TermSheet(tuple(instruments), columns, keys, day_keys)
+    return TermSheet(tuple(instruments), columns, day_keys)
 
 
 def pauses(session: Session) -> list[tuple[int, int]]:

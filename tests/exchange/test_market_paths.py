@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kitestring.exchange import noise
+from kitestring.exchange.listed_names import known_shares
 from kitestring.exchange.market_paths import PathBook
 from kitestring.market import calendar
 
@@ -128,3 +129,19 @@ def test_two_interpreters_draw_the_same_paths():
         for hashing in ("1", "2")
     }
     assert len(digests) == 1
+
+
+def test_names_have_lively_and_quiet_spells_and_now_and_then_news():
+    """Forty shares through one day: quarters of an hour differ, and somebody jumps."""
+    shares = PathBook(7, FRIDAY)
+    names = [share.symbol for share in known_shares()[20:60]]
+    paths = np.array([shares.path(name, None) for name in names])
+    values = shares.over(NINE + 3_600, 16_200, paths).astype(float)
+    looked = values[:, ::3]
+    steps = np.diff(looked, axis=1) / looked[:, :-1]
+    spells = steps[:, :5_100].reshape(len(names), 17, 300).std(axis=2)
+    liveliness = spells.max(axis=1) / spells.min(axis=1)
+    assert np.median(liveliness) > 1.6
+    loudest = np.abs(steps).max(axis=1) / steps.std(axis=1)
+    assert np.count_nonzero(loudest > 12) >= 3
+    assert np.median(loudest) < 12

@@ -412,3 +412,30 @@ def test_a_tape_ticks_what_is_on_it_and_nothing_else():
         "NSE:INFY": feed.manifest.previous_close["NSE:INFY"]
     }
     assert len(TapeSource(feed).listing) == 13
+
+
+def test_on_expiry_day_of_december_index_options_stop_before_those_of_shares():
+    """From 7 Dec 2026 expiring index contracts end at 15:30, expiring stock contracts at 15:45."""
+    day = dt.date(2026, 12, 29)
+    source = MarketSource(day, SEED, watching=())
+    ids = ["NFO:NIFTY26DEC24000CE", "NFO:LT26DEC4000CE", "NFO:NIFTY27JAN24000CE"]
+    ends = [ist_clock(tick.event_at) for tick in source.latest(ids, at(15, 50, day=day))]
+    assert ends[:2] == ["15:29:59", "15:44:59"]
+    assert ends[2] > "15:44"
+
+
+def test_how_a_day_went_until_somebody_asked():
+    source = MarketSource(FRIDAY, SEED, watching=["NSE:TRENT", "NSE:NIFTY 50", "NSE:INFY"])
+    ticks = ticks_until(source, at(9, 45))
+    ids = ["NSE:TRENT", "NSE:INFY", "NFO:LT26NOVFUT"]
+    found = source.day_so_far(ids, at(9, 40))
+    for name in ("NSE:TRENT", "NSE:INFY"):
+        prices = [tick.last_px for tick in ticks[name] if tick.event_at <= at(9, 40)]
+        assert found[name].open == prices[0]
+        assert min(prices) <= found[name].low <= prices[-1] <= found[name].high <= max(prices)
+        wide = max(prices) - min(prices)
+        assert found[name].high - found[name].low > 0.6 * wide
+    assert found["NSE:INFY"].high == max(
+        t.last_px for t in ticks["NSE:INFY"] if t.event_at <= at(9, 40)
+    )
+    assert source.day_so_far(ids, at(9, 0)) == {}
