@@ -270,9 +270,9 @@ class TradingFloor:
             )
         )
 
-    def book_fee(self, charge: ChargeUnits) -> None:
-        """Charge the account for something that is no trade."""
-        self.account.charges += charge
+    def book_fee(self, instrument: Instrument, charge: ChargeUnits) -> None:
+        """Charge the purse an instrument is traded with for something that is no trade."""
+        self.account.purse_of(instrument).charges += charge
 
     def write(self) -> None:
         """Put the stroke into the ledger; only then may anybody be told of it."""

@@ -16,6 +16,7 @@ from kitestring.domain.errors import CalendarUnknown
 from kitestring.domain.ids import InstrumentId
 from kitestring.domain.instruments import Instrument, InstrumentKind, Segment
 from kitestring.domain.money import UNITS_PER_RUPEE, Price, decimal_rupees, price
+from kitestring.exchange.instrument_master import symbol_on
 from kitestring.exchange.listed_names import (
     COMMODITIES,
     CURRENCIES,
@@ -133,14 +134,12 @@ def _stocks(
             *(place, market, name, (Segment.FUTURES, Segment.OPTIONS), lot, 1),
             *(0, ticks[0], ticks[1]),
         )
-        step = _stock_step(level)
+        step, symbol = _stock_step(level), symbol_on(share.symbol, day)
         for far, expiry in enumerate(expiries):
-            yield _future(chain, expiry, share.symbol)
+            yield _future(chain, expiry, symbol)
             distance = Price(int(step) * (2 if far == 2 else 1))
             side = _STOCK_STRIKES if far < 2 else _STOCK_STRIKES * 3 // 4
-            yield from _options(
-                chain, expiry, distance, level, side, monthly=True, symbol=share.symbol
-            )
+            yield from _options(chain, expiry, distance, level, side, monthly=True, symbol=symbol)
 
 
 def _currency(market: int, place: int, pair: CommodityName, day: dt.date) -> Iterator[Instrument]:
@@ -202,9 +201,8 @@ def _commodity(place: int, commodity: CommodityName, day: dt.date) -> Iterator[I
         yield _future(chain, end)
         options_end = _before(_before(end))
         if commodity.step and found <= 3 and options_end >= day:
-            yield from _options(
-                chain, options_end, price(commodity.step), price(commodity.level), 40, monthly=True
-            )
+            step, level = price(commodity.step), price(commodity.level)
+            yield from _options(chain, options_end, step, level, 40, monthly=True, contract=end)
 
 
 def _future(chain: _Chain, expiry: dt.date, symbol: str = "") -> Instrument:
@@ -237,15 +235,18 @@ def _options(
     monthly: bool,
     symbol: str = "",
     far: bool = False,
+    contract: dt.date | None = None,
 ) -> Iterator[Instrument]:
     """Calls and puts of one expiry around a level, from the lowest strike up.
 
+    ``contract`` is the expiry of the future they end in, where they carry its month.
     Tokens: 8 bits name the underlying, 5 the expiry, 9 the strike, 1 the side: below 2³¹ with the
     segment's byte, because a client of 32-bit numbers must read them too.
     """
     exchange = _EXCHANGES[chain.market]
-    stem = contracts.option_stem(symbol or chain.name, expiry, monthly=monthly)
-    months = expiry.year * 12 + expiry.month
+    named = contract or expiry
+    stem = contracts.option_stem(symbol or chain.name, named, monthly=monthly)
+    months = named.year * 12 + named.month
     slot = months % 16 if monthly else 16 + expiry.toordinal() // 7 % 16
     place = chain.place
     if far:

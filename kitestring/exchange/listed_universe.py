@@ -15,7 +15,7 @@ from typing import Final
 from kitestring.domain.ids import InstrumentId
 from kitestring.domain.instruments import Instrument, InstrumentKind, Segment
 from kitestring.domain.money import Price, price
-from kitestring.exchange.instrument_master import instruments_on
+from kitestring.exchange.instrument_master import instruments_on, symbol_on
 from kitestring.exchange.listed_derivatives import derivatives_on
 from kitestring.exchange.listed_names import INDICES, known_shares
 from kitestring.exchange.seeded import key
@@ -28,10 +28,14 @@ _OWN_TOKENS: Final = 900_000
 _SMALL: Final = ("-SM", "-ST")
 _SPECIAL: Final = ("-BE", "-BE", "-BE", "-BZ")
 _HEADS: Final = (
-    "AAR BAL CHAN DEV EKA GAN HAR IND JAY KAL LAK MAH NAV OMK PRA RAJ SAN TIR UDA VAR".split()
+    *("AAR", "BAL", "CHAN", "DEV", "EKA", "GAN", "HAR", "IND", "JAY", "KAL"),
+    *("LAK", "MAH", "NAV", "OMK", "PRA", "RAJ", "SAN", "TIR", "UDA", "VAR"),
 )
-_HEARTS: Final = "DI KA LA MI NA PU RA SO TA VI".split()
-_TAILS: Final = "AGRO AUTO CHEM ELEC FIN INFRA LAB METAL POLY SPIN TECH WIRE".split()
+_HEARTS: Final = ("DI", "KA", "LA", "MI", "NA", "PU", "RA", "SO", "TA", "VI")
+_TAILS: Final = (
+    *("AGRO", "AUTO", "CHEM", "ELEC", "FIN", "INFRA"),
+    *("LAB", "METAL", "POLY", "SPIN", "TECH", "WIRE"),
+)
 
 
 @lru_cache(maxsize=4)
@@ -79,21 +83,29 @@ def _cash(day: dt.date) -> Iterator[Instrument]:
             has_depth=False,
         )
     listed = [
-        (share.symbol, share.symbol, share.level, share.derivatives, share.token, share.scrip)
+        (
+            symbol_on(share.symbol, day),
+            share.symbol,
+            share.level,
+            share.derivatives,
+            share.token,
+            share.scrip,
+        )
         for share in known_shares()
     ]
-    invented = list(invented_symbols())
-    for symbol in invented:
-        listed.append((symbol, f"{symbol} (INVENTED)", level_of_invented(symbol), False, 0, 0))
+    listed.extend(
+        (symbol, f"{symbol} (INVENTED)", level_of_invented(symbol), False, 0, 0)
+        for symbol in invented_symbols()
+    )
     both = len(listed) - _INVENTED
     for number, (symbol, name, level, derivatives, token, scrip) in enumerate(listed):
         segment = Segment.EQUITY_WITH_DERIVATIVES if derivatives else Segment.EQUITY
         tick = bands.tick_size_for(InstrumentKind.EQUITY, level, day)
+        own_token = _OWN_TOKENS + number
         if number < both:
-            token = token or _OWN_TOKENS + number
-            yield _share("NSE", symbol + _suffix(symbol, name), name, segment, tick, token, _NSE)
-        scrip = scrip or _OWN_TOKENS + number
-        yield _share("BSE", symbol, name, segment, tick, scrip, _BSE)
+            nse_symbol = symbol + _suffix(symbol, name)
+            yield _share("NSE", nse_symbol, name, segment, tick, token or own_token, _NSE)
+        yield _share("BSE", symbol, name, segment, tick, scrip or own_token, _BSE)
 
 
 def _share(
@@ -114,12 +126,12 @@ def _share(
 
 def _suffix(symbol: str, name: str) -> str:
     """The series of an invented share on NSE: a quarter are of small companies, a few surveilled."""
-    if name == symbol:
+    if not name.endswith(")"):
         return ""
-    word = key(0, "series", symbol) % 16
-    if word < 4:
-        return _SMALL[word % 2]
-    return _SPECIAL[word - 4] if word < 6 else ""
+    draw, which = divmod(key(0, "series", symbol), 16)
+    if which < 4:
+        return _SMALL[which % 2]
+    return _SPECIAL[draw % 4] if which < 6 else ""
 
 
 def invented_symbols() -> Iterator[str]:

@@ -21,12 +21,11 @@ from kitestring.domain.ports import Feed
 from kitestring.domain.ticks import TickFrame
 from kitestring.exchange.desk.alerts import AlertBook
 from kitestring.exchange.desk.calculators import Calculators
-from kitestring.exchange.desk.candles import Candles, NoPast, Past
+from kitestring.exchange.desk.candles import Candles, NoPast, Past, Present
 from kitestring.exchange.desk.form import Form
 from kitestring.exchange.desk.funds import Funds
 from kitestring.exchange.desk.gtt import GttBook
 from kitestring.exchange.desk.holdings import Holdings
-from kitestring.exchange.desk.listing import Listing
 from kitestring.exchange.desk.mutual_funds import MutualFunds
 from kitestring.exchange.desk.opening_account import OpeningChoice, opening_account
 from kitestring.exchange.desk.order_desk import OrderDesk
@@ -38,7 +37,9 @@ from kitestring.exchange.desk.sessions import App, Sessions
 from kitestring.exchange.fill_models import fill_model
 from kitestring.exchange.ledger import MemoryLedger
 from kitestring.exchange.market_board import MarketBoard
+from kitestring.exchange.market_source import Source, TapeSource
 from kitestring.exchange.matching import Matcher
+from kitestring.exchange.newcomers import Newcomers
 from kitestring.market.charges import configured_charges
 from kitestring.market.order_rule_rows import order_rules
 
@@ -95,6 +96,8 @@ class ExchangeSettings(msgspec.Struct, frozen=True, kw_only=True):
     fills: str = "market"
     charges: str = "zerodha"
     orders: OrderSettings = OrderSettings()
+    square_off: bool = True
+    """Whether the broker closes intraday positions at its cut-off."""
 
 
 class Clock(Protocol):
@@ -106,26 +109,29 @@ class Clock(Protocol):
 
 
 class LocalExchange:
-    """Everything a served exchange knows. ``market`` is its day; ``clock`` its time."""
+    """Everything a served exchange knows. ``market`` is its day, ``clock`` its time.
+
+    A market that cannot be asked for more than its frames is taken for a tape.
+    """
 
     def __init__(self, settings: ExchangeSettings, market: Feed, clock: Clock) -> None:
+        source = market if isinstance(market, Source) else TapeSource(market)
         manifest = market.manifest
         self.settings = settings
-        self.market = market
+        self.market: Source = source
         self.clock = clock
         self.day: dt.date = manifest.date
         self.person = settings.person
         self.order_rules = order_rules(self.day)
-        self.listing = _listing_of(market)
+        self.listing = source.listing
         self._dumps: dict[str, Dump] = {}
-        watch = getattr(market, "watch", None)
-        self._watch: Callable[[Iterable[InstrumentId]], None] | None = (
-            watch if callable(watch) else None
-        )
+        self._shown: set[InstrumentId] = set()
+        """Instruments of which the floor knows the last price, or nobody does."""
         self.on_stir: list[Callable[[], None]] = []
         """Called after every request that may have changed what is due next."""
 
         closes = {InstrumentId(name): px for name, px in manifest.previous_close.items()}
+        self._closes = closes
         charges = configured_charges(settings.charges, self.day)
         opening = opening_account(self.listing, closes, settings.account)
         self.floor = Matcher(
@@ -137,8 +143,12 @@ class LocalExchange:
             seed=settings.seed,
             ledger=MemoryLedger(),
             account=opening.open(self.listing, closes, charges),
+            closes=closes,
+            square_off=settings.square_off,
+            own_clock=True,
         )
-        self.board = MarketBoard(self.listing, closes.get)
+        self.board = MarketBoard(self.listing, self._close_of)
+        self.newcomers = Newcomers(source, self.board, self.now)
         self.holdings = Holdings(
             self.floor.account,
             self.listing,
@@ -168,7 +178,12 @@ class LocalExchange:
             second_login_ends_first=settings.switches.second_login_ends_first,
         )
         self.quotes = Quotes(self.board, self.listing, self.watch)
-        self.candles = Candles(_past_of(market), self.listing, manifest.sessions)
+        self.candles = Candles(
+            market if isinstance(market, Past) else NoPast(),
+            self.listing,
+            manifest.sessions,
+            market if isinstance(market, Present) else None,
+        )
         self.mutual_funds = MutualFunds(
             self.day, self.person.user_id, placing=settings.switches.fund_orders
         )
@@ -190,24 +205,34 @@ class LocalExchange:
 
     def place(self, now: Instant, variety: str, form: Form) -> object:
         """Take an order, unless it sells shares whose sale nobody has authorised."""
-        if form.text("product", "") == "CNC" and form.text("transaction_type", "") == "SELL":
-            listed = self.listing.find(form.text("exchange", ""), form.text("tradingsymbol", ""))
-            if listed is not None:
+        listed = self.listing.find(form.text("exchange", ""), form.text("tradingsymbol", ""))
+        if listed is not None:
+            self.watch((listed.id,))
+            if form.text("product", "") == "CNC" and form.text("transaction_type", "") == "SELL":
                 self.holdings.demand_authorised(listed.id, form.whole("quantity", 0))
         return self.desk.place(now, variety, form)
 
     def observe(self, position: int, frame: TickFrame | BarFrame) -> None:
         """The market moved: orders are matched, candles grow, triggers and alerts look at prices."""
         self.floor.observe(position, frame)
-        self.candles.today.apply(frame)
+        if not self.candles.asks_the_market:
+            self.candles.today.apply(frame)
         at = frame.received_at
         self.gtt.advance(at, self._last_px)
         self.alerts.advance(at, self._last_px)
 
     def watch(self, instruments: Iterable[InstrumentId]) -> None:
-        """These tick from now on, if the market makes prices only of what somebody looks at."""
-        if self._watch is not None:
-            self._watch(instruments)
+        """These tick from now on; what is known of them already is on board and floor at once."""
+        fresh = [each for each in instruments if each not in self._shown]
+        if not fresh:
+            return
+        self._shown.update(fresh)
+        self.newcomers.watch(fresh)
+        markets = self.floor.markets
+        silent = [each for each in fresh if each in markets and markets[each].tick is None]
+        for tick in self.market.latest(silent, self.now()):
+            if tick is not None:
+                markets[tick.instrument].tick = tick
 
     def watch_waiting(self) -> None:
         """What triggers and alerts wait for must tick."""
@@ -220,6 +245,15 @@ class LocalExchange:
         for stir in self.on_stir:
             stir()
 
+    def _close_of(self, instrument: InstrumentId) -> Price | None:
+        """The close of the day before, asked for once."""
+        close = self._closes.get(instrument)
+        if close is None:
+            found = self.market.base_prices([instrument])
+            if instrument in found:
+                close = self._closes[instrument] = found[instrument]
+        return close
+
     def _last_px(self, instrument: InstrumentId) -> Price:
         market = self.floor.markets.get(instrument)
         return market.last_px(self.now()) if market is not None else Price(0)
@@ -227,16 +261,3 @@ class LocalExchange:
     def _quote_of(self, instrument: InstrumentId) -> Mapping[str, object]:
         quote = self.board.quote(instrument)
         return {} if quote is None else {**quote}
-
-
-def _listing_of(market: Feed) -> Listing:
-    """What is listed: the market's own list where it has one, else what it says of itself."""
-    listing = getattr(market, "listing", None)
-    if isinstance(listing, Listing):
-        return listing
-    return Listing(market.manifest.date, market.manifest.instruments)
-
-
-def _past_of(market: object) -> Past:
-    """The days before, of a market that has any."""
-    return market if isinstance(market, Past) else NoPast()

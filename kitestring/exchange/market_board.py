@@ -18,6 +18,7 @@ from typing import Final, NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 
+from kitestring.domain.bars import Bar
 from kitestring.domain.ids import InstrumentId
 from kitestring.domain.instants import SECOND, Instant, ist
 from kitestring.domain.instruments import Instrument, InstrumentKind
@@ -309,6 +310,47 @@ class MarketBoard:
             before = cells[usual]
             cells[usual] = np.where(before == 0, qty << 5, before + qty - (before >> 5))
         self._table[rows] = cells.T
+
+    # ── what somebody missed ─────────────────────────────────────────────────────────────────
+
+    def begun(self, instrument: InstrumentId) -> bool:
+        """Whether the instrument has ticked here, or been recalled."""
+        row = self._rows.get(instrument)
+        return row is not None and bool(self._table[row, EVENT_AT])
+
+    def know_close(self, instrument: InstrumentId, close: Price) -> None:
+        """The close of the day before, where it was not known when the row was opened."""
+        row = self.row_of(instrument)
+        if row is None or self._table[row, CLOSE]:
+            return
+        self._table[row, CLOSE] = int(close)
+        if not self._table[row, LAST_PX]:
+            self._table[row, LAST_PX] = int(close)
+
+    def recall(self, tick: Tick) -> None:
+        """The latest tick of what has ticked unseen so far; its own ticks go on from it."""
+        row = self.row_of(tick.instrument)
+        if row is not None and tick.last_px and not self._table[row, EVENT_AT]:
+            self._apply_one(row, tick)
+            self._table[row, LAST_QTY] = min(int(self._table[row, LOT]), tick.cum_qty)
+
+    def fill_in(self, instrument: InstrumentId, past: Sequence[Bar]) -> None:
+        """What the day was before the instrument was seen: open, high, low, and what trades cost."""
+        row = self.row_of(instrument)
+        if row is None or not past:
+            return
+        cells: list[int] = self._table[row].tolist()
+        cells[OPEN] = int(past[0].open)
+        cells[HIGH] = max(cells[HIGH], *(int(bar.high) for bar in past))
+        lowest = min(int(bar.low) for bar in past)
+        cells[LOW] = min(cells[LOW] or lowest, lowest)
+        if any(bar.volume for bar in past):
+            traded = sum(bar.volume for bar in past)
+            spent = sum(
+                bar.volume * int(bar.open + bar.high + bar.low + bar.close) // 4 for bar in past
+            )
+            cells[TURNOVER] = spent + max(cells[VOLUME] - traded, 0) * cells[LAST_PX]
+        self._table[row] = cells
 
     # ── what is read from it ─────────────────────────────────────────────────────────────────
 

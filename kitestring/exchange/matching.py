@@ -238,7 +238,7 @@ class Matcher(Admission):
             assert order is not None
             if entry.origin and order.market is not None:
                 rule = square_off(self.rules.day, order.market.instrument.segment)
-                self.book_fee(fee(rule))
+                self.book_fee(order.market.instrument, fee(rule))
             self.orders[tag] = order
             return Request(
                 number=entry.request,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from typing import Final, Protocol
 
 import msgspec
@@ -19,6 +19,7 @@ from kitestring.domain.ids import InstrumentId
 from kitestring.domain.ticks import TickFrame
 from kitestring.exchange.desk.sessions import Sessions
 from kitestring.exchange.market_board import MarketBoard
+from kitestring.exchange.newcomers import Newcomers
 from kitestring.exchange.wire.exchange_clock import ExchangeClock
 from kitestring.exchange.wire.feed_connection import FeedSettings
 from kitestring.exchange.wire.kite_feed import KiteFeed
@@ -28,12 +29,15 @@ from kitestring.exchange.wire.pump import Desk, MarketSource, Pump
 FEED: Final = web.AppKey("feed", KiteFeed)
 PUMP: Final = web.AppKey("pump", Pump)
 _STEP: Final = "/step"
+_FILL_IN_S: Final = 0.1
+"""Between two of them; the morning of one takes some milliseconds."""
 
 
 class ServedExchange(Protocol):
     """What the ticker needs of an exchange; ``LocalExchange`` has it."""
 
     board: MarketBoard
+    newcomers: Newcomers
     sessions: Sessions
     on_stir: list[Callable[[], None]]
 
@@ -80,7 +84,11 @@ def add_feed(
     app.router.add_get(_STEP, _tell_step)
     app.router.add_post(_STEP, _acknowledge)
     app.middlewares.append(_count_calls)
-    running = [pump.run, feed.run]
+    running: list[Callable[[], Coroutine[None, None, None]]] = [
+        pump.run,
+        feed.run,
+        lambda: _fill_in(exchange.newcomers),
+    ]
     if feed.settings.postback_url:
         postbacks = Postbacks(feed.settings.postback_url)
         pump.listeners.append(postbacks)
@@ -102,6 +110,13 @@ def add_feed(
 
     app.cleanup_ctx.append(run)
     app.on_shutdown.append(close)
+
+
+async def _fill_in(newcomers: Newcomers) -> None:
+    """Give instruments that came late their morning, one at a time, with room for others between."""
+    while True:
+        await asyncio.sleep(_FILL_IN_S)
+        newcomers.fill_in_next()
 
 
 def _report_fault(task: asyncio.Task[None]) -> None:

@@ -217,7 +217,10 @@ def test_a_short_becomes_delivery_only_as_far_as_shares_are_held():
 
 
 @given(
-    st.lists(st.tuples(st.integers(-9, 9), st.integers(1, 10**6)), max_size=8),
+    st.lists(
+        st.tuples(st.sampled_from([MIS, NRML]), st.integers(-9, 9), st.integers(1, 10**6)),
+        max_size=8,
+    ),
     st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans(), st.integers(1, 9)), max_size=8),
     st.integers(-5, 5),
 )
@@ -229,9 +232,9 @@ def test_conversions_move_no_money(rows, moves, carried):
     )
     if carried:
         desk.account.carry({GOLD.id: GOLD}, {(GOLD.id, NRML): (carried, price(100))})
-    for qty, px in rows:
+    for product, qty, px in rows:
         if qty:
-            desk.trade(GOLD, NRML, qty, px)
+            desk.trade(GOLD, product, qty, px)
     desk.prices.last[GOLD.id] = price(50)
 
     def state():

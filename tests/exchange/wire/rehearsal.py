@@ -16,6 +16,7 @@ from kitestring.exchange.local_exchange import (
     LocalExchange,
     Switches,
 )
+from kitestring.exchange.market_source import MarketSource
 from kitestring.exchange.synthetic_market import SyntheticFeed
 from kitestring.exchange.wire.kite_server import FAILURES, make_app
 
@@ -38,7 +39,14 @@ class Standing:
 
 @lru_cache(maxsize=4)
 def market(day=DAY):
+    """Two indices, their futures and seven shares: quick to make."""
     return SyntheticFeed(day, 1)
+
+
+@lru_cache(maxsize=2)
+def whole_market(day=DAY):
+    """The market of more than 100 000 instruments that is served."""
+    return MarketSource(day, 1)
 
 
 @lru_cache(maxsize=4)

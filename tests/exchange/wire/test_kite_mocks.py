@@ -238,7 +238,7 @@ BASKET = {
 """The parameters as the official Go client sends them: Kite shows a basket as it was sent."""
 
 
-def conversation(books):  # noqa: C901 - one line a sample
+def conversation(books):
     desk, traded, changed, _, slices, _, alert, trigger = books
     ask = desk.ask
     sip = ask("GET", "/mf/sips")[0]["sip_id"]

@@ -5,8 +5,10 @@ import time
 import warnings
 
 import pytest
-from rehearsal import DAY, in_thread, ist, market
+from rehearsal import DAY, in_thread, ist, market, whole_market
 
+from kitestring.domain.money import money
+from kitestring.exchange.desk.opening_account import OpeningChoice
 from kitestring.exchange.local_exchange import ExchangeSettings, LocalExchange, Switches
 from kitestring.exchange.wire.exchange_clock import ExchangeClock
 from kitestring.exchange.wire.feed_routes import add_feed
@@ -25,12 +27,16 @@ SPEED = 20.0
 PATIENCE_S = 20.0
 
 
-def serving(at="09:20", speed=SPEED, **switches):
+def serving(at="09:20", speed=SPEED, *, day=None, account=None, **switches):
+    """A served exchange; ``day`` is its market, two indices and seven shares if left out."""
     clock = ExchangeClock(ist(at), speed)
-    settings = ExchangeSettings(switches=Switches(**{"rate_limits": False} | switches))
+    settings = ExchangeSettings(
+        account=account or OpeningChoice(),
+        switches=Switches(**{"rate_limits": False} | switches),
+    )
 
     async def start():
-        exchange = LocalExchange(settings, market(DAY), clock)
+        exchange = LocalExchange(settings, day or market(DAY), clock)
         served = Served(exchange, set_up=[lambda app, exchange: add_feed(app, exchange, clock)])
         await served.start()
         return served
@@ -40,7 +46,8 @@ def serving(at="09:20", speed=SPEED, **switches):
 
 @pytest.fixture(scope="module")
 def served():
-    with serving() as running:
+    rich = OpeningChoice(cash=money(9_000_000))
+    with serving(day=whole_market(DAY), account=rich) as running:
         yield running
         assert running.app[FAILURES] == []
 
@@ -98,12 +105,21 @@ def test_the_profile(client):
 
 
 def test_instruments_are_read_by_the_clients_own_parser(client):
-    rows = client.instruments()
-    by_symbol = {(row["exchange"], row["tradingsymbol"]): row for row in rows}
-    assert by_symbol["NSE", "INFY"]["instrument_token"] == 408065
-    assert by_symbol["NFO", FUTURE]["expiry"] == dt.date(2026, 11, 23)
-    assert by_symbol["NFO", FUTURE]["lot_size"] == 65
-    assert {row["exchange"] for row in client.instruments("NFO")} == {"NFO"}
+    """By exchange: the client itself needs many seconds for the dates of 100 000 rows."""
+    shares = {row["tradingsymbol"]: row for row in client.instruments("NSE")}
+    assert shares["INFY"]["instrument_token"] == 408065
+    assert shares["INFY"]["tick_size"] > 0
+    contracts = client.instruments("MCX")
+    assert {row["exchange"] for row in contracts} == {"MCX"}
+    assert all(row["expiry"] >= DAY for row in contracts if row["expiry"])
+
+
+def test_the_whole_dump_is_of_realistic_size(client):
+    headers = {"Authorization": f"token kitestring:{client.access_token}"}
+    answer = requests.get(f"{client.root}/instruments", headers=headers, timeout=7)
+    assert answer.headers["Content-Type"] == "text/csv"
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert answer.text.count("\n") > 100_000
 
 
 def test_quotes_in_three_lengths(client):
@@ -124,7 +140,7 @@ def test_candles_with_times_of_india(client):
     assert len(rows) == 10
     assert rows[0]["date"].isoformat() == "2026-11-19T09:15:00+05:30"
     assert rows[0]["low"] <= rows[0]["open"] <= rows[0]["high"]
-    token = next(i.token for i in market(DAY).manifest.instruments if i.symbol == FUTURE)
+    token = whole_market(DAY).listing.find("NFO", FUTURE).token
     with_oi = client.historical_data(token, "2026-11-18", "2026-11-19", "day", oi=True)
     assert [row["oi"] > 0 for row in with_oi] == [True, True]
     joined = client.historical_data(token, "2026-11-18", "2026-11-19", "day", continuous=True)
@@ -225,6 +241,7 @@ def test_a_large_order_is_sliced(client):
     placed = [child["order_id"] for child in answer["children"] if "order_id" in child]
     refused = [child["error"] for child in answer["children"] if "error" in child]
     assert len(placed) + len(refused) == 2
+    assert placed
     assert {error["error_type"] for error in refused} <= {"MarginException"}
     for order_id in placed:
         assert "autoslice" in last(client, order_id)["tags"]
@@ -308,6 +325,172 @@ def test_too_fast_is_a_network_exception():
         with pytest.raises(kite.NetworkException, match="Too many requests") as refusal:
             hurry()
         assert refusal.value.code == 429
+
+
+def position(client, symbol, product):
+    rows = client.positions()["net"]
+    return next(r for r in rows if (r["tradingsymbol"], r["product"]) == (symbol, product))
+
+
+def test_what_was_bought_is_a_position_that_can_be_converted(client):
+    order_id = client.place_order(
+        "regular", "NSE", "TCS", "BUY", 5, "MIS", "MARKET", market_protection=-1
+    )
+    paid = status_of(client, order_id, "COMPLETE")["average_price"]
+    row = position(client, "TCS", "MIS")
+    assert (row["quantity"], row["day_buy_quantity"]) == (5, 5)
+    assert row["average_price"] == pytest.approx(paid)
+    assert row["pnl"] == pytest.approx(row["value"] + 5 * row["last_price"], abs=0.001)
+    assert client.convert_position("NSE", "TCS", "BUY", "day", 2, "MIS", "CNC") is True
+    assert position(client, "TCS", "MIS")["quantity"] == 3
+    assert position(client, "TCS", "CNC")["quantity"] == 2
+    with pytest.raises(kite.OrderException):
+        client.convert_position("NSE", "TCS", "BUY", "day", 50, "MIS", "CNC")
+
+
+def test_holdings_are_there_from_the_start_and_can_be_sold(client):
+    held = {row["tradingsymbol"]: row for row in client.holdings()}
+    assert held["RELIANCE"]["quantity"] == 20
+    assert held["RELIANCE"]["pnl"] == pytest.approx(
+        (held["RELIANCE"]["last_price"] - held["RELIANCE"]["average_price"]) * 20
+    )
+    order_id = client.place_order(
+        "regular", "NSE", "RELIANCE", "SELL", 20, "CNC", "MARKET", market_protection=-1
+    )
+    status_of(client, order_id, "COMPLETE")
+    again = client.place_order(
+        "regular", "NSE", "RELIANCE", "SELL", 1, "CNC", "MARKET", market_protection=-1
+    )
+    assert "holdings" in status_of(client, again, "REJECTED")["status_message"].lower()
+    assert isinstance(client.get_auction_instruments(), list)
+
+
+def test_a_sale_that_nobody_authorised_is_refused_with_428():
+    with serving(account=OpeningChoice(authorised=False)) as running:
+        session = running.exchange.sessions.log_in(running.exchange.now(), "kitestring")
+        client = KiteConnect("kitestring", session.access_token, root=running.rest)
+        sell = ("regular", "NSE", "INFY", "SELL", 5, "CNC", "MARKET")
+        with pytest.raises(kite.GeneralException) as refusal:  # it knows no HoldingException
+            client.place_order(*sell, market_protection=-1)
+        assert refusal.value.code == 428
+        headers = {"Authorization": f"token kitestring:{session.access_token}"}
+        asked = requests.post(
+            f"{running.rest}/portfolio/holdings/authorise", headers=headers, timeout=5
+        )
+        request_id = asked.json()["data"]["request_id"]
+        page = f"{running.rest}/connect/portfolio/authorise/holdings/kitestring/{request_id}"
+        assert "<button" in requests.get(page, timeout=5).text
+        assert requests.post(page, timeout=5).status_code == 200
+        order_id = client.place_order(*sell, market_protection=-1)
+        status_of(client, order_id, "COMPLETE")
+
+
+def test_the_money_of_both_segments(client):
+    both = client.margins()
+    assert set(both) == {"equity", "commodity"}
+    equity = client.margins("equity")
+    assert equity["available"]["opening_balance"] == 9_000_000
+    assert equity["net"] == pytest.approx(equity["available"]["live_balance"])
+
+
+def order_item(**more):
+    return {
+        "exchange": "NFO", "tradingsymbol": FUTURE, "transaction_type": "BUY",
+        "variety": "regular", "product": "NRML", "order_type": "MARKET", "quantity": 65,
+        "price": 0, "trigger_price": 0,
+    } | more  # fmt: skip
+
+
+def test_calculators_answer_before_money_is_tied_up(client):
+    (alone,) = client.order_margins([order_item()])
+    assert alone["total"] > 0
+    basket = client.basket_order_margins(
+        [order_item(), order_item(transaction_type="SELL", tradingsymbol="NIFTY26DECFUT")]
+    )
+    assert basket["final"]["total"] < basket["initial"]["total"]
+    assert len(basket["orders"]) == 2
+    compact = client.basket_order_margins([order_item()], mode="compact")
+    assert compact["final"]["total"] > 0
+    (note,) = client.get_virtual_contract_note(
+        [order_item(order_id="any", average_price=24_000, price=24_000)]
+    )
+    assert note["charges"]["total"] > note["charges"]["brokerage"] > 0
+
+
+def test_a_trigger_is_placed_changed_read_and_taken_back(client):
+    px = client.ltp(INFY)[INFY]["last_price"]
+    leg = {"transaction_type": "SELL", "quantity": 1, "order_type": "LIMIT", "product": "CNC"}
+    low, high = tick(px * 0.9), tick(px * 1.1)
+    trigger = client.place_gtt(
+        client.GTT_TYPE_OCO, "INFY", "NSE", [low, high], px,
+        [leg | {"price": low}, leg | {"price": high}],
+    )["trigger_id"]  # fmt: skip
+    assert isinstance(trigger, int)
+    assert client.get_gtt(trigger)["condition"]["trigger_values"] == [low, high]
+    lower = tick(px * 0.8)
+    changed = client.modify_gtt(
+        trigger, client.GTT_TYPE_SINGLE, "INFY", "NSE", [lower], px, [leg | {"price": lower}]
+    )
+    assert changed == {"trigger_id": trigger}
+    assert trigger in {row["id"] for row in client.get_gtts()}
+    assert client.delete_gtt(trigger) == {"trigger_id": trigger}
+    assert client.get_gtt(trigger)["status"] == "deleted"
+    with pytest.raises(kite.GeneralException):
+        client.get_gtt(1)
+
+
+def test_a_trigger_that_is_reached_places_its_order(client):
+    px = client.ltp(INFY)[INFY]["last_price"]
+    leg = {"transaction_type": "BUY", "quantity": 1, "order_type": "LIMIT", "product": "CNC"}
+    near = [tick(px - 0.1), tick(px + 0.1)]
+    triggers = [
+        client.place_gtt(
+            client.GTT_TYPE_SINGLE, "INFY", "NSE", [value], px, [leg | {"price": tick(px * 0.98)}]
+        )["trigger_id"]
+        for value in near
+    ]
+    fired = until(
+        lambda: [client.get_gtt(each) for each in triggers],
+        lambda rows: any(row["status"] == "triggered" for row in rows),
+    )
+    (result, *_) = [row["orders"][0]["result"] for row in fired if row["status"] == "triggered"]
+    order_id = result["order_result"]["order_id"]
+    assert status_of(client, order_id, "OPEN")["quantity"] == 1
+    client.cancel_order("regular", order_id)
+
+
+def test_any_listed_instrument_can_be_asked_for_and_traded(client):
+    """Not of the market that ticks from the open on: it begins to tick when somebody looks."""
+    market = whole_market(DAY)
+    option = next(
+        one
+        for one in market.listing
+        if (one.exchange, one.name, one.kind.value) == ("NFO", "RELIANCE", "CE")
+        and one.id not in market.watched
+    )
+    name = option.id
+    quote = client.quote(name)[name]
+    assert quote["last_price"] > 0
+    candles = client.historical_data(
+        option.token, "2026-11-20 09:15:00", "2026-11-20 15:30:00", "minute", oi=True
+    )
+    assert candles
+    assert candles[0]["oi"] >= 0
+
+
+def test_an_after_market_order_waits_for_the_morning():
+    with serving("08:40", speed=1.0) as running:
+        session = running.exchange.sessions.log_in(running.exchange.now(), "kitestring")
+        client = KiteConnect("kitestring", session.access_token, root=running.rest)
+        px = client.ltp(INFY)[INFY]["last_price"]
+        order_id = client.place_order(
+            "amo", "NSE", "INFY", "BUY", 1, "CNC", "LIMIT", price=tick(px * 0.99)
+        )
+        assert last(client, order_id)["status"] == "AMO REQ RECEIVED"
+        assert client.modify_order("amo", order_id, quantity=2) == order_id
+        assert last(client, order_id)["quantity"] == 2
+        client.cancel_order("amo", order_id)
+        assert last(client, order_id)["status"].startswith("CANCELLED")
 
 
 def test_mutual_fund_books_are_read(client):

@@ -18,6 +18,7 @@ from kitestring.domain.ticks import Tick, TickFrame
 from kitestring.exchange.desk.listing import Listing
 from kitestring.exchange.desk.sessions import App, Sessions
 from kitestring.exchange.market_board import MarketBoard
+from kitestring.exchange.newcomers import Newcomers
 from kitestring.exchange.wire.exchange_clock import ExchangeClock
 from kitestring.exchange.wire.feed_connection import FeedSettings
 from kitestring.exchange.wire.feed_routes import FEED, PUMP, add_feed
@@ -134,6 +135,7 @@ class SmallExchange:
         self.market = market or Tape()
         self.desk = desk or Book()
         self.board = board(instruments)
+        self.newcomers = Newcomers(self.market, self.board, lambda: OPEN_AT)
         self.sessions = Sessions(7, (APP, OTHER_APP, FREE_APP))
         self.on_stir = []
         self.observed = []
