@@ -141,6 +141,11 @@ class WireLedger:
         secrets = [*own, token, *self._secrets()]
         if scheme.lower() != "token" or not token:
             secrets, key = [*secrets, scheme, credentials], ""
+        everything = "\n".join(
+            (method, path, remote, *headers.values(), *(text for pair in pairs for text in pair))
+        )
+        # Almost always there is nothing to hide but what is hidden by its name.
+        secrets = [each for each in secrets if each and each in everything]
         params_kept = {
             self.clean(name, secrets): HIDDEN
             if name.lower() in SECRET_NAMES

@@ -7,6 +7,8 @@ exchange, if it is let through), told (in the ledger, and only then on the wire)
 from __future__ import annotations
 
 from collections.abc import Callable
+from email.utils import formatdate
+from functools import lru_cache
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -14,7 +16,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from kitestring.domain.instants import Instant
+from kitestring.domain.instants import SECOND, Instant
 from kitestring.exchange.wire.day_faults import DayFaults
 from kitestring.exchange.wire.fault_kinds import Place
 from kitestring.exchange.wire.fault_middleware import RestFaults
@@ -22,7 +24,8 @@ from kitestring.exchange.wire.faults import Faults, Strike
 from kitestring.exchange.wire.raw_answer import Answer, RawAnswer, order_ids_in
 from kitestring.exchange.wire.wire_ledger import HIDDEN, SECRET_NAMES, WireLedger
 
-ADMIN: Final = "/admin"
+_BESIDE: Final = ("/admin", "/step")
+"""Not Kite's: the rehearsal's own routes, which no fault and no line concerns."""
 _SANDBOX: Final = "/oms"
 _FIELDS_MAX: Final = 5_000
 
@@ -51,9 +54,11 @@ class WireWatch:
 
         @web.middleware
         async def watch(request: web.Request, handler: Handler) -> web.StreamResponse:
-            if request.path.startswith(ADMIN):
+            if request.path.startswith(_BESIDE):
                 return await handler(request)
-            return await self._watched(request, handler)
+            response = await self._watched(request, handler)
+            response.headers.setdefault("Date", http_date(self._now()))
+            return response
 
         return watch
 
@@ -116,6 +121,7 @@ class WireWatch:
             self._ledger.did(n, self._now(), refusal.status, error=refusal.reason)
             raise
         now, writing = self._now(), request.method != "GET"
+        response.headers["Date"] = http_date(now)
         failed = response.status >= 400
         answer = Answer.of(response) if writing or failed else None
         ids = order_ids_in(answer) if writing else ()
@@ -147,6 +153,16 @@ class WireWatch:
 
     def _note(self, strike: Strike) -> None:
         self._ledger.struck(strike.at, strike.number, strike.kind, strike.occurrence, strike.where)
+
+
+def http_date(at: Instant) -> str:
+    """The exchange's own time as HTTP's ``Date`` tells it, whatever day it is outside."""
+    return _http_date(at // SECOND)
+
+
+@lru_cache(maxsize=8)
+def _http_date(seconds: int) -> str:
+    return formatdate(seconds, usegmt=True)
 
 
 async def _sent(request: web.Request) -> list[tuple[str, str]]:

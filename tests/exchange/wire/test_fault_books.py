@@ -5,6 +5,7 @@ import csv
 import datetime as dt
 import io
 import json
+from email.utils import parsedate_to_datetime
 
 import pytest
 from stage_rig import AT_MARKET, play
@@ -77,6 +78,18 @@ def test_clock_skew_every_time_the_exchange_tells_is_ahead():
         assert told["order_timestamp"] == true["order_timestamp"].replace(" 10:00", " 10:02")
 
     play(talk, "faults: [{kind: clock_skew, seconds: 120}]")
+
+
+@pytest.mark.parametrize(
+    ("script", "utc"), [("", "04:30"), ("faults: [{kind: clock_skew, seconds: -600}]", "04:20")]
+)
+def test_clock_skew_moves_the_date_header_which_is_the_exchanges_own(script, utc):
+    async def talk(stage):
+        async with stage.http.get(stage.url + "/orders", headers=stage.headers) as answer:
+            told = parsedate_to_datetime(answer.headers["Date"])
+        assert told.strftime("%Y-%m-%d %H:%M") == f"2026-11-20 {utc}"
+
+    play(talk, script)
 
 
 @pytest.mark.parametrize("how", ["yesterday", "changed", "cut", "headless", "empty"])

@@ -143,6 +143,12 @@ def test_no_secret_is_in_it_wherever_it_was_put(tmp_path):
     assert re.search(r'"request_token":"•••"', text)
 
 
+def test_a_secret_too_short_to_be_searched_for_is_hidden_by_its_name():
+    ledger = WireLedger()
+    ledger.heard(0, "POST", "/", [("pin", "123"), ("PASSWORD", "ab"), ("price", "123")])
+    assert ledger.lines()[0].params == {"pin": "•••", "PASSWORD": "•••", "price": "123"}
+
+
 def test_a_ledger_is_read_up_to_half_a_last_line(tmp_path):
     path = tmp_path / "wire.jsonl"
     ledger = WireLedger(path)
