@@ -20,6 +20,13 @@ PROPER_NAMES = {
     "data_alive": "whether an instrument's market data is alive",
     "OrderManager": "the trade's own term (OMS)",
     "order_manager": "its file",
+    "add_signal_handler": "asyncio's name, as the next six: a loop must have them",
+    "remove_signal_handler": "asyncio's",
+    "call_exception_handler": "asyncio's",
+    "default_exception_handler": "asyncio's",
+    "set_exception_handler": "asyncio's",
+    "get_exception_handler": "asyncio's",
+    "_timer_handle_cancelled": "asyncio's",
     "info": "structlog calls it so on whoever writes its lines",
 }
 SELF_STARTING = {
@@ -35,6 +42,15 @@ WAITED_FOR = {
     "kitestring.exchange.desk.kite_error": "the desk, which refuses in its words",
     "kitestring.exchange.desk.listing": "the desk, which finds instruments in it",
     "kitestring.exchange.wire": "kitestring exchange, which will serve it",
+    "kitestring.sim": "the simulator, which will live in it",
+    "kitestring.sim.event_trace": "the simulator, which will compare runs by it",
+    "kitestring.sim.link_faults": "the simulator, which will choose among them",
+    "kitestring.sim.memory_network": "the simulator, which will connect its programs by it",
+    "kitestring.sim.memory_transport": "the simulator's network",
+    "kitestring.sim.one_way": "the simulator's network",
+    "kitestring.sim.refused_calls": "the simulator's loop",
+    "kitestring.sim.virtual_loop": "the simulator, which will run on it",
+    "kitestring.sim.virtual_world": "the simulator, which will live in it",
     "kitestring.market.order_rule_rows": "the rows by which both judges of an order will judge",
 }
 """Alive as soon as something imports it; then its line here must go."""
