@@ -36,6 +36,10 @@ SELF_STARTING = {
     "benchmarks/*.py": "started from the command line",
 }
 WAITED_FOR = {
+    "kitestring.broker.instruments_of_day": "the live day, which will begin with it",
+    "kitestring.broker.kite_dump": "the live day, as above",
+    "kitestring.broker.kite_instruments": "the live day, as above",
+    "kitestring.store.instrument_dumps": "the live day, as above",
     "kitestring.engine.replay": "kitestring replay, which will ask it",
     "kitestring.exchange.desk": "the wire, which will serve the desk",
     "kitestring.exchange.desk.form": "the desk, which reads every request through it",
