@@ -37,24 +37,13 @@ SELF_STARTING = {
 }
 WAITED_FOR = {
     "kitestring.broker.instruments_of_day": "the live day, which will begin with it",
-    "kitestring.broker.kite_dump": "the live day, as above",
-    "kitestring.broker.kite_instruments": "the live day, as above",
-    "kitestring.store.instrument_dumps": "the live day, as above",
+    "kitestring.store.instrument_dumps": "the live day, which will keep its lists there",
     "kitestring.engine.replay": "kitestring replay, which will ask it",
     "kitestring.exchange.desk": "the wire, which will serve the desk",
     "kitestring.exchange.desk.form": "the desk, which reads every request through it",
     "kitestring.exchange.desk.kite_error": "the desk, which refuses in its words",
     "kitestring.exchange.desk.listing": "the desk, which finds instruments in it",
     "kitestring.exchange.wire": "kitestring exchange, which will serve it",
-    "kitestring.sim": "the simulator, which will live in it",
-    "kitestring.sim.event_trace": "the simulator, which will compare runs by it",
-    "kitestring.sim.link_faults": "the simulator, which will choose among them",
-    "kitestring.sim.memory_network": "the simulator, which will connect its programs by it",
-    "kitestring.sim.memory_transport": "the simulator's network",
-    "kitestring.sim.one_way": "the simulator's network",
-    "kitestring.sim.refused_calls": "the simulator's loop",
-    "kitestring.sim.virtual_loop": "the simulator, which will run on it",
-    "kitestring.sim.virtual_world": "the simulator, which will live in it",
     "kitestring.market.order_rule_rows": "the rows by which both judges of an order will judge",
 }
 """Alive as soon as something imports it; then its line here must go."""
