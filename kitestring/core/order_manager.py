@@ -130,12 +130,18 @@ class OrderManager:
         after = TRANSITIONS.get((status, exec_type))
         if after is None:
             return Applied(order, surprise=f"{exec_type} for an order that is {status}")
+        order_qty = order.order_qty
+        newest = report.order_qty is not None and report.event_at >= order.terms_at
+        if newest:
+            assert report.order_qty is not None
+            # Any report may be the first to tell of a change: a fill overtakes the answer to it.
+            order_qty = report.order_qty
         if is_trade:
             if report.exec_id is None or report.last_qty <= 0 or int(report.last_px) <= 0:
                 return Applied(order, surprise="a trade without id, quantity or price")
-            if order.cum_qty + report.last_qty > order.order_qty:
+            if order.cum_qty + report.last_qty > order_qty:
                 return Applied(order, surprise="more filled than was ordered")
-        elif exec_type is ExecType.REPLACED and (report.order_qty or order.cum_qty) < order.cum_qty:
+        elif order_qty < order.cum_qty:
             return Applied(order, surprise="changed to less than has filled")
         order.updated_at = max(order.updated_at, report.event_at)
         if report.order_id is not None:
@@ -152,12 +158,16 @@ class OrderManager:
             fill = report
         elif exec_type is _TRIGGERED:
             order.triggered_at = report.event_at
-        elif exec_type is _REPLACED:
+        elif exec_type is _REPLACED and report.event_at >= order.terms_at:
             _take_over(order, report)
+        changed = order_qty != order.order_qty
+        if newest:
+            order.order_qty = order_qty
+            order.terms_at = report.event_at
         unasked = after is OrdStatus.CANCELED and status in RESTS
         was_over = status.terminal
         whole = order.cum_qty == order.order_qty
-        if whole and not was_over and (is_trade or exec_type is _REPLACED):
+        if whole and not was_over and (is_trade or changed or exec_type is _REPLACED):
             after = OrdStatus.FILLED
         elif after is RESTING and order.cum_qty:
             after = OrdStatus.PARTIALLY_FILLED
@@ -239,5 +249,3 @@ def _take_over(order: Order, report: ExecutionReport) -> None:
         if order.purpose is Purpose.STOP:
             # A trailed stop is a new decision: its slippage is measured from where it stands now.
             order.decision_px = report.stop_px
-    if report.order_qty is not None:
-        order.order_qty = report.order_qty

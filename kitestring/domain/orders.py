@@ -207,6 +207,8 @@ class Order(msgspec.Struct, kw_only=True, array_like=True):
     """The most the broker has said is filled; above ``cum_qty`` while a trade is still untold."""
     ends_as: OrdStatus | None = None
     """How the order ended, while a trade of it is still untold; it counts as working until then."""
+    terms_at: Instant = 0
+    """When the broker's latest word on quantity and prices was true; an older one changes neither."""
 
     @property
     def leaves_qty(self) -> int:

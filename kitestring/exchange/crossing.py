@@ -1,14 +1,17 @@
 """Who trades when the market moves: waiting orders against a new tick or a new bar.
 
-Stops are looked at before limits. An order that met the opposite quote as it came goes on taking
-the quote, up to what stands there; one that waits fills at its own price, when the market trades
-through it or the opposite quote comes to it, never because its price was touched. A bar's insides
-are unknown, so the worse order of events is assumed: stops first, then limits, and what trades
-inside a bar is stamped with its close, the latest moment it can have happened.
+Stops are looked at before limits, better limits before worse ones, earlier before later. An order
+that meets the opposite side walks its five visible levels up to its limit, and goes on taking what
+later ticks show there; one that waits fills at its own price, from the trading that reaches it in its
+queue (``exchange.queue``) and from opposite quotes that come to it. Nothing is had twice. Without
+depth a stated spread stands for the quote, and a price that was only touched fills nothing. A
+bar's insides are unknown, so the worse order of events is assumed: stops first, then limits, and
+what trades inside a bar is stamped with its close, the latest moment it can have happened.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from kitestring.domain.bars import Bar
@@ -16,10 +19,11 @@ from kitestring.domain.instants import Instant
 from kitestring.domain.money import Price
 from kitestring.domain.orders import OrdType
 from kitestring.domain.ticks import Tick
-from kitestring.exchange.fill_models import FillModel, spread_quote
+from kitestring.exchange.depth import visible_depth
+from kitestring.exchange.fill_models import FillModel
 from kitestring.exchange.order_book import ExchangeOrder, Market, Status
+from kitestring.exchange.queue import NOTHING, by_priority, move_up, quote, shows_depth
 
-NOTHING: Final = (Price(0), 0)
 UNLIMITED: Final = 1 << 60
 
 
@@ -28,8 +32,14 @@ class Floor(Protocol):
 
     model: FillModel
 
-    def trade(self, order: ExchangeOrder, qty: int, px: Price, at: Instant) -> None:
-        """Book a trade of a live order."""
+    def trade(
+        self, order: ExchangeOrder, qty: int, px: Price, at: Instant, printed: int = 0
+    ) -> None:
+        """Book a trade of a live order; ``printed`` of it came out of the traded volume."""
+        ...
+
+    def join_queue(self, order: ExchangeOrder, market: Market, at: Instant) -> None:
+        """Give an order that came before any depth was seen its place in the queue."""
         ...
 
     def trigger(self, order: ExchangeOrder, last_px: Price, at: Instant) -> bool:
@@ -39,49 +49,6 @@ class Floor(Protocol):
     def settle_rest(self, order: ExchangeOrder, at: Instant) -> None:
         """Let the rest of the order wait, or withdraw it if it must not."""
         ...
-
-
-def _traded(market: Market, tick: Tick) -> bool:
-    """Whether anything traded between the tick before and this one."""
-    before = market.before
-    if before is None:
-        return False
-    if market.instrument.has_volume and tick.cum_qty and before.cum_qty:
-        return tick.cum_qty > before.cum_qty
-    return tick.last_px != before.last_px
-
-
-def _share(model: FillModel, market: Market, tick: Tick) -> int:
-    """What our orders may have had of the volume since the tick before; whole lots, at least one."""
-    lot = market.instrument.lot_size
-    before = market.before
-    if market.instrument.has_volume and tick.cum_qty and before is not None and before.cum_qty:
-        share = (tick.cum_qty - before.cum_qty) * model.volume_share_pct // 100
-        return max(share // lot, 1) * lot
-    return model.lots_unseen * lot
-
-
-def quote(
-    model: FillModel, market: Market, tick: Tick, at: Instant, *, buy: bool
-) -> tuple[Price, int]:
-    """The price and quantity an order meets on the other side; ``NOTHING`` where it should not trade.
-
-    With depth that is the best quote; an empty side or an absurd spread (a lone quote is measured
-    against the last price) offers nothing. Without depth it is the stated spread model.
-    """
-    instrument, last_px = market.instrument, tick.last_px
-    bid, ask = tick.bid_px, tick.ask_px
-    if instrument.has_depth and (bid or ask):
-        px, qty = (ask, tick.ask_qty) if buy else (bid, tick.bid_qty)
-        if not px:
-            return NOTHING
-        low, high = bid or last_px, ask or last_px
-        if int(high - low) * 200 > model.spread_limit_pct(instrument.kind) * int(high + low):
-            return NOTHING
-        return px, qty
-    since_open = at - market.open_at
-    px = spread_quote(model, instrument.kind, last_px, instrument.tick_size, since_open, buy=buy)
-    return (px, _share(model, market, tick)) if px > Price(0) else NOTHING
 
 
 def meets_quote(floor: Floor, order: ExchangeOrder, market: Market, at: Instant) -> bool:
@@ -110,12 +77,32 @@ def take_quote(floor: Floor, order: ExchangeOrder, market: Market, at: Instant) 
     tick = market.tick
     if tick is None:
         return
-    px, standing = quote(floor.model, market, tick, at, buy=order.buy)
-    if px > Price(0) and order.reaches(px):
-        qty = min(order.leaves, standing - market.taken(tick, buy=order.buy))
+    had = market.taken(tick, buy=order.buy)
+    for px, standing in _opposite(floor.model, order, market, tick, at):
+        if not order.reaches(px):
+            break
+        there = standing - had
+        had = max(-there, 0)
+        qty = min(order.leaves, there)
         if qty > 0:
             market.take(tick, qty, buy=order.buy)
             floor.trade(order, qty, px, at)
+        if not order.leaves:
+            break
+
+
+def _opposite(
+    model: FillModel, order: ExchangeOrder, market: Market, tick: Tick, at: Instant
+) -> Sequence[tuple[Price, int]]:
+    """Price and quantity of what stands on the other side, best first; only the best if that is enough."""
+    best = quote(model, market, tick, at, buy=order.buy)
+    if best is NOTHING:
+        return ()
+    enough = best[1] - market.taken(tick, buy=order.buy) >= order.leaves
+    if enough or not shows_depth(market, tick):
+        return (best,)
+    depth = visible_depth(market.instrument, tick)
+    return [(level.px, level.qty) for level in (depth.asks if order.buy else depth.bids)]
 
 
 def cross_tick(floor: Floor, market: Market, at: Instant) -> None:
@@ -133,16 +120,21 @@ def cross_tick(floor: Floor, market: Market, at: Instant) -> None:
             if order.takes:
                 take_quote(floor, order, market, at)
             floor.settle_rest(order, at)
-    for order in orders:
-        if order.status is not Status.OPEN or order.order_id in fresh:
-            continue
-        if floor.model.immediate:
+    waiting = [each for each in orders if each.status is Status.OPEN and each.order_id not in fresh]
+    if floor.model.immediate:
+        for order in waiting:
             if order.reaches(tick.last_px):
                 floor.trade(order, order.leaves, order.limit_px, at)
-        elif order.takes and _met_before(floor.model, order, market, at):
+        return
+    for order in by_priority(waiting):
+        had = market.had_printed(tick, buy=order.buy)
+        reached = move_up(floor.model, order, market, tick, at, had=had)
+        if order.ahead < 0 and shows_depth(market, tick):
+            floor.join_queue(order, market, at)
+        if order.takes and _met_before(floor.model, order, market, at):
             take_quote(floor, order, market, at)
         else:
-            _fill_waiting(floor, order, market, tick, at)
+            _fill_waiting(floor, order, market, tick, at, reached)
 
 
 def _met_before(model: FillModel, order: ExchangeOrder, market: Market, at: Instant) -> bool:
@@ -159,19 +151,36 @@ def _met_before(model: FillModel, order: ExchangeOrder, market: Market, at: Inst
 
 
 def _fill_waiting(
-    floor: Floor, order: ExchangeOrder, market: Market, tick: Tick, at: Instant
+    floor: Floor, order: ExchangeOrder, market: Market, tick: Tick, at: Instant, reached: int
 ) -> None:
-    """A waiting limit fills at its own price, as far as the market came through it."""
+    """A waiting limit fills at its own price: from quotes that came to it, and from what traded.
+
+    ``reached`` is what traded and came to it in its queue.
+    """
     limit_px, buy = order.limit_px, order.buy
-    px, standing = quote(floor.model, market, tick, at, buy=buy)
-    there = standing if px > Price(0) and order.reaches(px) else 0
-    through = tick.last_px < limit_px if buy else tick.last_px > limit_px
-    if through and _traded(market, tick):
-        there = max(there, _share(floor.model, market, tick))
-    qty = min(order.leaves, there - market.taken(tick, buy=buy))
+    standing = 0
+    for px, qty in _opposite(floor.model, order, market, tick, at):
+        if not order.reaches(px):
+            break
+        standing += qty
+    if shows_depth(market, tick):
+        printed = _whole_lots(reached, order)
+        there = max(standing - market.taken(tick, buy=buy), 0)
+    else:
+        # Quotes and trades are the same guess at the same volume here.
+        printed, there = 0, max(standing, reached) - market.taken(tick, buy=buy)
+    qty = min(order.leaves, there + printed)
     if qty > 0:
-        market.take(tick, qty, buy=buy)
-        floor.trade(order, qty, limit_px, at)
+        printed = max(qty - there, 0)
+        market.take(tick, qty, buy=buy, printed=printed)
+        floor.trade(order, qty, limit_px, at, printed)
+
+
+def _whole_lots(reached: int, order: ExchangeOrder) -> int:
+    """What of a traded volume an order gets: all it asks for, or whole lots."""
+    assert order.market is not None
+    lot = order.market.instrument.lot_size
+    return reached if reached >= order.leaves else reached // lot * lot
 
 
 def bar_allowance(model: FillModel, market: Market, bar: Bar, *, buy: bool) -> int:

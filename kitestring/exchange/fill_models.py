@@ -2,7 +2,7 @@
 
 ``instant`` is the simple promise: the requested price, at once. ``market`` is what the money will
 really meet: a way there and back, the quote on the other side and no more than stood there, a
-spread where the feed shows none, and a resting limit that waits until the market trades through.
+spread where the feed shows none, and a resting limit that waits for its turn in the queue.
 Chance (latency) is a hash of the seed and of what it names, never of what was drawn before, so
 that a restarted exchange draws the same again.
 """
@@ -37,7 +37,7 @@ class FillModel(msgspec.Struct, frozen=True, kw_only=True):
     ``*_half_spread_bp`` are hundredths of a percent of the last price, on each side, used where
     the feed shows no depth (recorded NIFTY and BANKNIFTY futures quote 0.2 to 2 bp across, monthly
     index options 0.3 to 0.9 %). ``volume_share_pct`` is the part of what traded since the last
-    tick that our orders may have had; where no volume is known, ``lots_unseen`` lots. Orders do
+    tick that our orders may have had there; where no volume is known, ``lots_unseen`` lots. Orders do
     not take a quote whose spread is wider than ``*_spread_max_pct``.
     """
 
@@ -59,13 +59,14 @@ class FillModel(msgspec.Struct, frozen=True, kw_only=True):
         if self.immediate:
             return "instant: every order fills at once at the price it asked for"
         return (
-            "market: orders travel about 0.12 s (99 % under 0.6 s), take the opposite quote and no"
-            f" more than stands there; without depth the half-spread is {self.future_half_spread_bp}"
+            "market: orders travel about 0.12 s (99 % under 0.6 s) and take what stands on the five"
+            " visible levels; a resting limit queues behind what is visible at its price and fills"
+            f" with what trades beyond that; without depth the half-spread is {self.future_half_spread_bp}"
             f" bp (futures), {self.equity_half_spread_bp} bp (shares), {self.option_half_spread_bp} bp"
             f" (options), ×{self.opening_widening} in the first"
             f" {self.opening_us // MINUTE} minutes, and {self.volume_share_pct} % of the traded"
-            " volume can be had; a resting limit fills when the market trades through it; on bars,"
-            " orders fill at the next open, stops before limits"
+            " volume can be had, and a resting limit fills when the market trades through it; on"
+            " bars, orders fill at the next open, stops before limits"
         )
 
     def half_spread_bp(self, kind: InstrumentKind) -> int:

@@ -23,6 +23,7 @@ from kitestring.exchange.fill_models import FillModel
 from kitestring.exchange.ledger import LedgerEntry, LedgerSink, What, line_bytes
 from kitestring.exchange.margin import MarginRates
 from kitestring.exchange.order_book import ClosedOrder, ExchangeOrder, Market, Request, Status
+from kitestring.exchange.queue import place_in_queue
 from kitestring.exchange.rules import OrderRules, judge_instrument, outside_range, protected_px
 
 
@@ -31,7 +32,8 @@ class FloorParts(TypedDict):
 
     ``cash`` is free cash at the open, without what carried positions cost. ``opening`` are
     positions carried from before: net quantity and the price they are carried at. ``bars`` says that
-    the feed is of bars, for orders that come before its first frame.
+    the feed is of bars, for orders that come before its first frame. ``account`` is an account that was
+    opened before (with holdings, say); then ``cash`` and ``rates`` are its own.
     """
 
     instruments: Mapping[InstrumentId, Instrument]
@@ -45,6 +47,7 @@ class FloorParts(TypedDict):
     bars: NotRequired[bool]
     rules: NotRequired[OrderRules]
     rates: NotRequired[MarginRates]
+    account: NotRequired[Account]
 
 
 class TradingFloor:
@@ -56,7 +59,8 @@ class TradingFloor:
         self.model = parts["fill_model"]
         self.seed = parts["seed"]
         self.rules = parts.get("rules") or OrderRules()
-        self.account = Account(parts["cash"], charges, rates)
+        day = min((each.date for each in sessions.values()), default=None)
+        self.account = parts.get("account") or Account(parts["cash"], charges, rates, day=day)
         self.account.carry(parts["instruments"], parts.get("opening") or {})
         self.orders: dict[str, ExchangeOrder] = {}
         """Orders that are not over, by tag."""
@@ -85,8 +89,13 @@ class TradingFloor:
         self._told = 0
         self._reports: list[tuple[Instant, int, LedgerEntry]] = []
 
-    def trade(self, order: ExchangeOrder, qty: int, px: Price, at: Instant) -> None:
-        """Book a trade of a live order: fill, position, cash, charges, ledger."""
+    def trade(
+        self, order: ExchangeOrder, qty: int, px: Price, at: Instant, printed: int = 0
+    ) -> None:
+        """Book a trade of a live order: fill, position, cash, charges, ledger.
+
+        ``printed`` is the part of it that came out of the volume the tick tells of.
+        """
         position, market = order.position, order.market
         assert position is not None
         assert market is not None
@@ -123,6 +132,8 @@ class TradingFloor:
                 order.filled,
                 "",
                 self.nth,
+                order.ahead,
+                printed,
             )
         )
         if order.status is Status.COMPLETE:
@@ -150,6 +161,7 @@ class TradingFloor:
                 self.close(order)
                 return False
         order.takes = order.reaches(last_px) if self.bars else meets_quote(self, order, market, at)
+        self.queue_up(order, market)
         self.tell(What.TRIGGERED, order, at, 0)
         return True
 
@@ -202,6 +214,27 @@ class TradingFloor:
                 0,
                 order.filled,
                 text,
+                self.nth,
+                order.ahead,
+            )
+        )
+
+    def queue_up(self, order: ExchangeOrder, market: Market) -> None:
+        """Give an order that comes to rest its place behind what is visible at its price."""
+        if not (self.bars or self.model.immediate):
+            order.ahead = place_in_queue(order, market)
+
+    def join_queue(self, order: ExchangeOrder, market: Market, at: Instant) -> None:
+        """Give an order that came before any depth was seen its place, and write it down."""
+        order.ahead = place_in_queue(order, market)
+        self._stroke.append(
+            LedgerEntry(
+                What.QUEUED,
+                at,
+                tag=order.tag,
+                order_id=order.order_id,
+                nth=self.nth,
+                ahead=order.ahead,
             )
         )
 

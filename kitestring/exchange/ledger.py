@@ -20,7 +20,7 @@ from kitestring.domain.instants import Instant
 
 
 class What(StrEnum):
-    """What an entry announces. The first four are heard or noted; the rest are told to the client."""
+    """What an entry announces. The first four and QUEUED are heard or noted; the client is told the rest."""
 
     OPENED = "OPENED"
     """The exchange begins a day; ``text`` names its fill model, seed and kind of feed."""
@@ -36,6 +36,8 @@ class What(StrEnum):
     REPLACE_REJECTED = "REPLACE_REJECTED"
     CANCELED = "CANCELED"
     CANCEL_REJECTED = "CANCEL_REJECTED"
+    QUEUED = "QUEUED"
+    """An order that came before any depth was seen has found its place (``ahead``); nobody is told."""
 
 
 HEARD = frozenset({What.OPENED, What.PLACE, What.MODIFY, What.CANCEL})
@@ -75,7 +77,11 @@ class LedgerEntry(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     filled_qty: int = 0
     text: str = ""
     nth: int = 0
-    """Of a trade: which tick of its frame it met (from 1); 0 when it came between two frames."""
+    """Which tick of its frame it met (from 1); 0 when it came between two frames."""
+    ahead: int = 0
+    """What stood before the order in the queue at its price, after this entry; -1 if unknown."""
+    printed: int = 0
+    """Of a trade: the part of ``last_qty`` that came out of the traded volume, not of the book."""
 
 
 class LedgerLine(msgspec.Struct, frozen=True):

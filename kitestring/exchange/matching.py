@@ -21,12 +21,13 @@ from kitestring.domain.bars import BarFrame
 from kitestring.domain.instants import Instant
 from kitestring.domain.money import Price
 from kitestring.domain.orders import OrdType, Product, Side, TimeInForce
-from kitestring.domain.ticks import TickFrame
+from kitestring.domain.ticks import Tick, TickFrame
 from kitestring.exchange.crossing import cross_bar, cross_tick, fill_on_bar, meets_quote, take_quote
 from kitestring.exchange.fill_models import way_back_us, way_there_us
 from kitestring.exchange.floor import FloorParts, TradingFloor
 from kitestring.exchange.ledger import LedgerEntry, What
 from kitestring.exchange.order_book import NO_PRICE, ExchangeOrder, Market, Request, Status
+from kitestring.exchange.queue import keeps_place, move_up
 from kitestring.exchange.rules import (
     closed_to_orders,
     intraday_blocked,
@@ -60,7 +61,7 @@ class Matcher(TradingFloor):
         self.commands: set[tuple[object, ...]] = set()
         """Changes and withdrawals heard, so that the same one is not heard twice."""
         self.opened = False
-        self.read_back: dict[tuple[int, int], list[tuple[Market, int, bool]]] = {}
+        self.read_back: dict[tuple[int, int], list[tuple[Market, int, bool, int]]] = {}
         """What our orders took of frames that are only looked at, by place and tick."""
 
     # ── hearing ──────────────────────────────────────────────────────────────────────────────
@@ -311,13 +312,29 @@ class Matcher(TradingFloor):
             if market is not None and tick.last_px:
                 market.before = market.tick
                 market.tick = tick
+                if market.orders:
+                    self._move_up_again(market, tick, frame.received_at, (position, nth))
             self._take_again(position, nth)
         self._take_again(position, 0)
 
+    def _move_up_again(
+        self, market: Market, tick: Tick, at: Instant, place: tuple[int, int]
+    ) -> None:
+        """Queues move as they did; what the ledger says of an order's place later than this stands."""
+        for order in market.orders:
+            if order.status is not Status.OPEN or order.seen_to >= place or self.model.immediate:
+                continue
+            had = sum(
+                printed
+                for where, _, buy, printed in self.read_back.get(place, ())
+                if where is market and buy is order.buy
+            )
+            move_up(self.model, order, market, tick, at, had=had)
+
     def _take_again(self, position: int, nth: int) -> None:
-        for market, qty, buy in self.read_back.pop((position, nth), ()):
+        for market, qty, buy, printed in self.read_back.pop((position, nth), ()):
             if market.tick is not None:
-                market.take(market.tick, qty, buy=buy)
+                market.take(market.tick, qty, buy=buy, printed=printed)
 
     def _open(self, *, bars: bool, at: Instant) -> None:
         self.opened = True
@@ -418,6 +435,7 @@ class Matcher(TradingFloor):
             else:
                 order.takes = meets_quote(self, order, market, at)
             order.takes = order.takes or order.ord_type is OrdType.MARKET
+            self.queue_up(order, market)
         self.tell(What.NEW, order, at, request.number)
         if order.takes:
             if at_open and bar is not None:
@@ -486,6 +504,9 @@ class Matcher(TradingFloor):
             self.tell(What.REPLACE_REJECTED, order, at, request.number, sentence)
             return
         order.modifications += 1
+        if keeps_place(before, order):
+            self.tell(What.REPLACED, order, at, request.number)
+            return
         market.orders.remove(order)
         self.rest(order, market)
         order.takes = (
@@ -493,6 +514,8 @@ class Matcher(TradingFloor):
         )
         if self.bars and order.status is Status.OPEN and not self.model.immediate:
             order.takes = True  # a bar's open decides: it comes there as if new
+        if order.status is Status.OPEN:
+            self.queue_up(order, market)
         self.tell(What.REPLACED, order, at, request.number)
         if order.takes and not self.bars:
             take_quote(self, order, market, at)

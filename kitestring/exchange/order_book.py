@@ -24,6 +24,10 @@ from kitestring.exchange.ledger import What
 
 NO_PRICE: Final = Price(0)
 """No legal price: nothing is known, or nothing was asked."""
+NO_PLACE: Final = -1
+"""The place in the queue of an order whose market showed no depth."""
+BETWEEN_FRAMES: Final = 1 << 60
+"""The ``nth`` of what came after all ticks of a frame."""
 
 
 class Status(StrEnum):
@@ -40,8 +44,8 @@ class Status(StrEnum):
 class Market:
     """One instrument at the exchange: its last word, its waiting orders, and what we took of it.
 
-    ``taken_*`` count what our own orders had of the snapshot ``taken_of``; a new snapshot brings
-    new liquidity. ``known_px`` is a last price known without a tick: of a bar, or of the ledger.
+    ``taken_*`` count what our own orders had of the quotes of the snapshot ``taken_of``, and
+    ``printed_*`` what they had of the volume traded up to it; a new snapshot brings new liquidity. ``known_px`` is a last price known without a tick: of a bar, or of the ledger.
     """
 
     __slots__ = (
@@ -53,6 +57,8 @@ class Market:
         "known_px",
         "open_at",
         "orders",
+        "printed_bought",
+        "printed_sold",
         "refusal",
         "session",
         "taken_bought",
@@ -78,6 +84,8 @@ class Market:
         self.taken_of: Tick | Bar | None = None
         self.taken_bought = 0
         self.taken_sold = 0
+        self.printed_bought = 0
+        self.printed_sold = 0
 
     def last_px(self, at: Instant) -> Price:
         """The last traded price known at an instant; 0 if nothing is known of the market yet.
@@ -97,15 +105,24 @@ class Market:
             return 0
         return self.taken_bought if buy else self.taken_sold
 
-    def take(self, snapshot: Tick | Bar, qty: int, *, buy: bool) -> None:
-        """Our order had this much of a snapshot."""
+    def had_printed(self, snapshot: Tick, *, buy: bool) -> int:
+        """What our orders of one side already had of the volume traded up to this snapshot."""
+        if self.taken_of is not snapshot:
+            return 0
+        return self.printed_bought if buy else self.printed_sold
+
+    def take(self, snapshot: Tick | Bar, qty: int, *, buy: bool, printed: int = 0) -> None:
+        """Our order had this much of a snapshot, ``printed`` of it out of the traded volume."""
         if self.taken_of is not snapshot:
             self.taken_of = snapshot
             self.taken_bought = self.taken_sold = 0
+            self.printed_bought = self.printed_sold = 0
         if buy:
-            self.taken_bought += qty
+            self.taken_bought += qty - printed
+            self.printed_bought += printed
         else:
-            self.taken_sold += qty
+            self.taken_sold += qty - printed
+            self.printed_sold += printed
 
 
 class ExchangeOrder(msgspec.Struct, kw_only=True, eq=False):
@@ -135,6 +152,10 @@ class ExchangeOrder(msgspec.Struct, kw_only=True, eq=False):
     modifications: int = 0
     takes: bool = False
     """It met the opposite quote as it came, and goes on taking it."""
+    ahead: int = 0
+    """What others have standing before it at its price; ``NO_PLACE`` if the feed never showed it."""
+    seen_to: tuple[int, int] = (0, 0)
+    """The tick (place in the feed, nth of its frame) that ``ahead`` already knows of."""
     position: AccountPosition | None = None
 
     @property

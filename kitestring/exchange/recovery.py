@@ -22,7 +22,11 @@ from kitestring.domain.money import Price
 from kitestring.domain.orders import OrdType
 from kitestring.exchange.ledger import HEARD, LedgerEntry, What, read_lines
 from kitestring.exchange.matching import Matcher
-from kitestring.exchange.order_book import Request, Status
+from kitestring.exchange.order_book import BETWEEN_FRAMES, Request, Status
+from kitestring.exchange.queue import keeps_place
+
+_PLACES = frozenset({What.NEW, What.TRIGGERED, What.TRADE, What.REPLACED, What.QUEUED})
+"""Entries that tell an order's place in its queue."""
 
 
 def recover(matcher: Matcher, records: Iterable[bytes], at: Instant, position: int = 0) -> None:
@@ -71,11 +75,16 @@ def _restore(
         return
     order = matcher.orders[entry.tag]
     market = order.market
+    if what in _PLACES:
+        order.ahead, order.seen_to = entry.ahead, (position, entry.nth or BETWEEN_FRAMES)
+        if what is What.QUEUED:
+            return
     if what is What.REJECTED and order.status is Status.RECEIVED:
         order.status = Status.REJECTED
         matcher.close(order)
         return
     assert market is not None
+    before = (order.qty, order.ord_type, order.limit_px, order.stop_px)
     order.limit_px = order.limit_px if what is What.TRADE else Price(entry.price)
     if what is What.NEW:
         order.takes = entry.takes
@@ -88,7 +97,7 @@ def _restore(
         order.trades += 1
         matcher.book(order, entry.last_qty, Price(entry.last_px))
         market.known_px = Price(entry.last_px)
-        taken = (market, entry.last_qty, order.buy)
+        taken = (market, entry.last_qty, order.buy, entry.printed)
         matcher.read_back.setdefault((position, entry.nth), []).append(taken)
         if order.filled == order.qty:
             order.status = Status.COMPLETE
@@ -101,6 +110,9 @@ def _restore(
         order.qty, order.ord_type = entry.qty, OrdType(entry.order_type)
         order.stop_px, order.takes = Price(entry.trigger_price), entry.takes
         order.modifications += 1
+        if keeps_place(before, order):
+            matcher.account_for(order, market)
+            return
         market.orders.remove(order)
         matcher.account_for(order, market)
         matcher.rest(order, market)

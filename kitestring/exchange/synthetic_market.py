@@ -165,6 +165,26 @@ class SyntheticFeed:
             found += len(days[-1])
         return [bar for of_day in reversed(days) for bar in of_day][-bars:]
 
+    def day_bars(
+        self, instrument: InstrumentId, day: dt.date, minutes: int
+    ) -> Sequence[tuple[Bar, int]]:
+        """The bars of one day before this one, each with the open interest at its end.
+
+        Nothing of an instrument that is not listed, or of a day outside the calendar.
+        """
+        wanted = self._by_id.get(instrument)
+        try:
+            if wanted is None or day >= self._day or not calendar.is_trading_day(day):
+                return ()
+            session = _session(wanted, day)
+        except CalendarUnknown:
+            return ()
+        columns, span = self._past_columns(wanted, day), _span(day)
+        bars = _bars(wanted.id, minutes, columns, session, span)
+        seconds = [(bar.close_at - span.open_at) // SECOND for bar in bars]
+        ends = np.searchsorted(columns.second, seconds) - 1
+        return list(zip(bars, columns.oi[ends].tolist(), strict=True))
+
     @cached_property
     def _rows(self) -> _Rows:
         span = _span(self._day)

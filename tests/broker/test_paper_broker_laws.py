@@ -9,6 +9,7 @@ from paper_world import FUTURE, SHARE
 
 from kitestring.domain.instants import NEVER
 from kitestring.domain.orders import OrdStatus
+from kitestring.exchange.depth import visible_depth
 from kitestring.exchange.fill_models import INSTANT, MARKET
 from kitestring.exchange.ledger import MemoryLedger, What, read_entries, read_lines
 
@@ -45,7 +46,7 @@ def test_no_order_trades_more_than_it_asked_nor_worse_than_its_limit(frames, scr
 
 @LAW
 @given(tick_days(), scripts)
-def test_no_more_is_had_of_a_snapshot_than_stood_there(frames, script):
+def test_no_more_is_had_of_a_tick_than_stood_there_and_traded(frames, script):
     _, records = traded(frames, script, MARKET)
     had = defaultdict(int)
     for line in read_lines(records):
@@ -57,11 +58,14 @@ def test_no_more_is_had_of_a_snapshot_than_stood_there(frames, script):
     for position, frame in enumerate(frames, 1):
         for nth, tick in enumerate(frame.ticks, 1):
             last = before.get(tick.instrument)
-            lot = {FUTURE.id: 65, SHARE.id: 1}[tick.instrument]
+            instrument = {FUTURE.id: FUTURE, SHARE.id: SHARE}[tick.instrument]
+            lot = instrument.lot_size
             grown = tick.cum_qty - last.cum_qty if last else 0
-            share = max(grown // 4, lot) if last else 10 * lot
-            for side, shown in (("BUY", tick.ask_qty), ("SELL", tick.bid_qty)):
-                most[tick.instrument, side, position, nth] = max(shown, share)
+            guess = max(grown // 4 // lot * lot, lot) if last else 10 * lot
+            depth = visible_depth(instrument, tick)
+            for side, levels in (("BUY", depth.asks), ("SELL", depth.bids)):
+                shown = sum(level.qty for level in levels) + grown if tick.bid_px else guess
+                most[tick.instrument, side, position, nth] = shown
             before[tick.instrument] = tick
         for side in ("BUY", "SELL"):
             for each in (FUTURE.id, SHARE.id):

@@ -43,25 +43,30 @@ def test_reports_travel_there_and_back_and_are_never_early():
 def test_more_than_stands_there_fills_in_part_and_the_rest_takes_the_next_quotes():
     day = World()
     day.tick("10:00:00", "24000", **TIGHT)
-    day.buy("A", 325)
+    day.buy("A", 1755)
     day.tick("10:00:01", "24000", bid=("24000", 65), ask=("24001", 65))
     day.tick("10:00:02", "24000", bid=("24000", 65), ask=("24002", 650))
     assert day.told == [
         "A NEW",
-        "A TRADE 130 @ 24000.50",
-        "A TRADE 65 @ 24001.00",
-        "A TRADE 130 @ 24002.00",
+        "A TRADE 130 @ 24000.50",  # five levels of 24 lots, best first
+        "A TRADE 195 @ 24000.60",
+        "A TRADE 325 @ 24000.70",
+        "A TRADE 585 @ 24000.90",
+        "A TRADE 325 @ 24001.10",
+        "A TRADE 65 @ 24001.00",  # the next tick's five
+        "A TRADE 65 @ 24001.10",
+        "A TRADE 65 @ 24001.20",
     ]
 
 
 def test_the_rest_of_a_market_order_waits_at_its_protection_price():
     day = World()
     day.tick("10:00:00", "24000", **TIGHT)
-    day.buy("A", 195)
+    day.buy("A", 1755)
     day.tick("10:00:01", "24300", bid=("24290", 650), ask=("24300", 650))
-    assert day.told == ["A NEW", "A TRADE 130 @ 24000.50"]
+    assert day.told[-1] == "A TRADE 325 @ 24001.10"
     row = day.broker.snapshot(day.now).orders[0]
-    assert (row.status, row.order_qty, row.cum_qty) == ("PARTIALLY_FILLED", 195, 130)
+    assert (row.status, row.order_qty, row.cum_qty) == ("PARTIALLY_FILLED", 1755, 1560)
     # 24 000 plus 0.5 % of protection, from when it was a market order
     assert day.reports[0][1].price == price("24120")
 
@@ -73,15 +78,16 @@ def test_two_orders_do_not_have_the_same_lots_of_one_quote():
     day.buy("B", 130)
     day.tick("10:00:01", "24001", bid=("24000.50", 130), ask=("24001.50", 130))
     trades = [line for line in day.told if "TRADE" in line]
-    # B travelled faster and had the 130 that stood there; A waited for the next quote.
-    assert trades == ["B TRADE 130 @ 24000.50", "A TRADE 65 @ 24001.50"]
+    # B travelled faster and had the 130 at the best price; A had to go one level further.
+    assert trades == ["B TRADE 130 @ 24000.50", "A TRADE 65 @ 24000.60"]
 
 
 def test_a_waiting_limit_is_not_filled_by_a_touch():
     day = World()
     day.tick("10:00:00", "24000", **TIGHT, vol=1000)
     day.buy("A", 65, LIMIT, price="23990")
-    day.tick("10:00:01", "23990", bid=("23989.50", 130), ask=("23990.50", 130), vol=2000)
+    day.tick("10:00:01", "23990", bid=("23989.50", 130), ask=("23990.50", 130), vol=1715)
+    # Beyond the visible levels 715 stand before it, the size of the last of them.
     assert day.told == ["A NEW"]
 
 
@@ -98,7 +104,8 @@ def test_a_waiting_limit_fills_at_its_price_when_the_other_side_comes_to_it():
     day.tick("10:00:00", "24000", **TIGHT)
     day.sell("A", 130, LIMIT, price="24010")
     day.tick("10:00:01", "24009", bid=("24012", 65), ask=("24013", 650))
-    assert day.told == ["A NEW", "A TRADE 65 @ 24010.00"]
+    # 65 stand at 24 012 and as many at 24 011.90
+    assert day.told == ["A NEW", "A TRADE 130 @ 24010.00"]
 
 
 def test_an_old_trade_beyond_the_limit_is_no_new_trade_through_it():
@@ -109,12 +116,12 @@ def test_an_old_trade_beyond_the_limit_is_no_new_trade_through_it():
     assert day.told == ["A NEW"]
 
 
-def test_trading_through_fills_a_quarter_of_what_traded_at_most():
+def test_trading_through_fills_what_traded_at_most():
     day = World()
     day.tick("10:00:00", "24000", **TIGHT, vol=10_000)
-    day.buy("A", 650, LIMIT, price="23990")
+    day.buy("A", 1300, LIMIT, price="23990")
     day.tick("10:00:01", "23985", bid=("23990.10", 130), ask=("23991", 130), vol=11_000)
-    assert day.told == ["A NEW", "A TRADE 195 @ 23990.00"]  # 250 of 1 000, in lots of 65
+    assert day.told == ["A NEW", "A TRADE 975 @ 23990.00"]  # of 1 000, in lots of 65
 
 
 def test_without_depth_a_stated_spread_is_paid():
@@ -164,10 +171,11 @@ def test_nobody_buys_where_nobody_bids():
 def test_an_ioc_order_cancels_what_it_does_not_get():
     day = World()
     day.tick("10:00:00", "24000", **TIGHT)
-    day.buy("A", 195, LIMIT, price="24001", time_in_force=IOC)
+    day.buy("A", 390, LIMIT, price="24000.60", time_in_force=IOC)
     assert day.told == [
         "A NEW",
         "A TRADE 130 @ 24000.50",
+        "A TRADE 195 @ 24000.60",
         "A CANCELED The rest of an IOC order is cancelled.",
     ]
 
@@ -328,7 +336,7 @@ def test_a_bad_change_leaves_the_order_as_it_was():
 def test_an_order_cannot_shrink_below_what_has_traded():
     day = World()
     day.tick("10:00:00", "24000", **TIGHT)
-    day.buy("A", 195, LIMIT, price="24001")
+    day.buy("A", 195, LIMIT, price="24000.50")
     day.tick("10:00:01", "24020", bid=("24019", 65), ask=("24020", 65))
     day.modify("A", order_qty=130)
     assert day.told[2] == ("A REPLACE_REJECTED Quantity cannot be reduced to 130: 130 have traded.")
@@ -382,14 +390,14 @@ def test_two_waiting_limits_share_what_came_through():
     day.buy("A", 65, LIMIT, price="23990")
     day.tick("10:00:02", "24000", **TIGHT, vol=1000)
     day.buy("B", 65, LIMIT, price="23991")
-    day.tick("10:00:04", "23989", bid=("23988", 65), ask=("23989", 65), vol=1001)
-    assert day.told == ["A NEW", "B NEW", "A TRADE 65 @ 23990.00"]
+    day.tick("10:00:04", "23989", bid=("23988", 65), ask=("23991.50", 65), vol=1065)
+    assert day.told == ["A NEW", "B NEW", "B TRADE 65 @ 23991.00"]  # the better price first
 
 
 def test_the_rest_of_a_market_order_that_the_market_left_waits_at_its_own_price():
     day = World()
     day.tick("10:00:00", "24000", **TIGHT)
-    day.buy("A", 195)
+    day.buy("A", 1755)
     day.tick("10:00:01", "24200", bid=("24199", 650), ask=("24200", 650))
     day.tick("10:00:02", "24110", bid=("24109", 650), ask=("24110", 650))
-    assert day.told == ["A NEW", "A TRADE 130 @ 24000.50", "A TRADE 65 @ 24120.00"]
+    assert day.told[-2:] == ["A TRADE 325 @ 24001.10", "A TRADE 195 @ 24120.00"]

@@ -154,7 +154,7 @@ def test_the_ledger_tells_the_whole_story_of_an_order():
     ("rows", "after"),
     [
         ([("23989", 65), ("23995", 65)], ["B NEW", "B TRADE 65 @ 23995.00"]),
-        ([("23995", 65), ("23989", 65)], ["B NEW"]),  # A had what stood there
+        ([("23995", 65), ("23989", 65)], ["B NEW", "B TRADE 65 @ 23989.10"]),  # A had the best
     ],
 )
 def test_a_frame_with_two_ticks_remembers_which_of_them_our_order_met(rows, after):

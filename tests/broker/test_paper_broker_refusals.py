@@ -45,13 +45,13 @@ def test_each_is_a_report_with_a_sentence():
 
 
 def test_an_order_beyond_the_margin_is_refused():
-    day = World(cash="187000")
+    day = World(cash="177000")
     day.tick("10:00:00", "24000", **QUOTES)
     day.buy("A", 65)
     assert day.told == [
         (
-            "A REJECTED Insufficient funds. Required margin is 188136.00 but available margin is"
-            " 187000.00. Check the orderbook for open orders."
+            "A REJECTED Insufficient funds. Required margin is 177161.40 but available margin is"
+            " 177000.00. Check the orderbook for open orders."
         )
     ]
 

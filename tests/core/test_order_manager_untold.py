@@ -17,7 +17,7 @@ from kitestring.domain.orders import (
     Purpose,
     Side,
 )
-from kitestring.domain.verdicts import Approved, CancelOrder, PlaceOrder
+from kitestring.domain.verdicts import Approved, CancelOrder, ModifyOrder, PlaceOrder
 
 TEN = clock("10:00")
 
@@ -103,3 +103,33 @@ def test_a_report_that_makes_no_sense_leaves_the_order_as_it_was():
     ]
     assert msgspec.msgpack.encode(orders.table["K1"]) == before
     assert dirty == {}
+
+
+def test_a_fill_that_overtakes_the_answer_to_a_change_is_a_fill():
+    orders, _ = desk()
+    orders.modifying(ModifyOrder(cl_ord_id="K1", at=TEN, order_qty=300))
+    applied = tell(orders, ExecType.TRADE, 260, exec_id="T1", cum=260, at=TEN + 20, order_qty=300)
+    assert applied.fill is not None
+    assert applied.surprise == ""
+    tell(orders, ExecType.REPLACED, at=TEN + 10, order_qty=300)
+    order = orders.table["K1"]
+    assert (order.status, order.cum_qty, order.leaves_qty) == (OrdStatus.PARTIALLY_FILLED, 260, 40)
+
+
+def test_of_two_changes_told_in_the_wrong_order_the_later_one_stands():
+    orders, _ = desk()
+    orders.modifying(ModifyOrder(cl_ord_id="K1", at=TEN, order_qty=500))
+    tell(orders, ExecType.REPLACED, at=TEN + 20, order_qty=1, stop_px=price("480"))
+    tell(orders, ExecType.REPLACED, at=TEN + 10, order_qty=500, stop_px=price("470"))
+    order = orders.table["K1"]
+    assert (order.order_qty, order.stop_px) == (1, price("480"))
+
+
+def test_a_refusal_that_says_the_order_is_whole_ends_it():
+    orders, _ = desk()
+    tell(orders, ExecType.TRADE, 40, exec_id="T1", cum=40, at=TEN + 5)
+    orders.modifying(ModifyOrder(cl_ord_id="K1", at=TEN + 6, order_qty=100))
+    applied = tell(orders, ExecType.REPLACE_REJECTED, cum=40, at=TEN + 7, order_qty=40)
+    assert applied.finished
+    assert orders.table["K1"].status is OrdStatus.FILLED
+    assert list(orders.working("one")) == []

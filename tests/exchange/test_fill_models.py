@@ -24,6 +24,7 @@ def test_models_are_known_by_name():
 def test_every_model_says_what_it_assumes():
     assert INSTANT.sentence == "instant: every order fills at once at the price it asked for"
     assert "25 % of the traded volume" in MARKET.sentence
+    assert "queues behind what is visible at its price" in MARKET.sentence
 
 
 def test_latency_is_the_same_on_every_machine():

@@ -39,12 +39,10 @@ WAITED_FOR = {
     "kitestring.broker.instruments_of_day": "the live day, which will begin with it",
     "kitestring.store.instrument_dumps": "the live day, which will keep its lists there",
     "kitestring.engine.replay": "kitestring replay, which will ask it",
+    "kitestring.exchange.depth": "matching, quotes and packets, which speak of one book",
     "kitestring.exchange.desk": "the wire, which will serve the desk",
-    "kitestring.exchange.desk.form": "the desk, which reads every request through it",
-    "kitestring.exchange.desk.kite_error": "the desk, which refuses in its words",
-    "kitestring.exchange.desk.listing": "the desk, which finds instruments in it",
+    "kitestring.exchange.desk.order_desk": "the wire, which will answer orders from it",
     "kitestring.exchange.wire": "kitestring exchange, which will serve it",
-    "kitestring.market.order_rule_rows": "the rows by which both judges of an order will judge",
 }
 """Alive as soon as something imports it; then its line here must go."""
 
