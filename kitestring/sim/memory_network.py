@@ -287,7 +287,6 @@ class Network:
             where = f"nobody listens on {address[0]}:{address[1]} in this virtual world"
             raise ConnectionRefusedError(errno.ECONNREFUSED, f"Connection refused: {where}")
         back_s = self._syn_s(line, Towards.CLIENT)
-        line.to_client.not_before(self.loop.time() + back_s)
         served = line.open_end(listener.factory, Towards.CLIENT)
         self.lines[line.name] = line
         line.note(None, "stands")

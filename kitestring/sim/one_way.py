@@ -231,10 +231,6 @@ class OneWay:
         if self.sender is not None:
             self.sender.written()
 
-    def not_before(self, at: float) -> None:
-        """Nothing arrives earlier: the receiver does not exist yet."""
-        self._arrived_last = max(self._arrived_last, at)
-
     def let_go(self) -> None:
         """The receiver reads, or reads again."""
         if self._held:

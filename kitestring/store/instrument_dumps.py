@@ -31,7 +31,8 @@ class DumpHead(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     fetched_at: Instant
     counts: dict[str, int]
     """Rows by exchange."""
-    checksum: str
+    checksum: str = ""
+    """Of the list as packed, and of this line without it."""
 
 
 class KeptDump(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,9 +61,9 @@ class InstrumentDumps:
             format=_FORMAT,
             day=day,
             fetched_at=fetched_at,
-            counts=counts,
-            checksum=_checksum(day, packed),
+            counts=dict(sorted(counts.items())),
         )
+        head = msgspec.structs.replace(head, checksum=_checksum(head, packed))
         try:
             write_atomically(
                 self.path_of(day), msgspec.json.encode(head) + b"\n" + packed, durable=True
@@ -88,7 +89,7 @@ class InstrumentDumps:
             ) from error
         line, found, packed = whole.partition(b"\n")
         head = _head(line) if found else None
-        if head is None or head.day != day or head.checksum != _checksum(day, packed):
+        if head is None or head.day != day or head.checksum != _checksum(head, packed):
             raise StoreError(
                 f"The list of instruments in {path} is damaged or of another day.",
                 do="delete it: it will be fetched again",
@@ -126,5 +127,9 @@ def _head(line: bytes) -> DumpHead | None:
     return head if head.format == _FORMAT else None
 
 
-def _checksum(day: dt.date, packed: bytes) -> str:
-    return hashlib.blake2b(packed, key=str(day).encode(), digest_size=16).hexdigest()
+def _checksum(head: DumpHead, packed: bytes) -> str:
+    digest = hashlib.blake2b(
+        msgspec.json.encode(msgspec.structs.replace(head, checksum="")), digest_size=16
+    )
+    digest.update(packed)
+    return digest.hexdigest()

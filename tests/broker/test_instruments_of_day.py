@@ -112,6 +112,25 @@ def test_one_changed_byte_is_noticed_and_the_list_fetched_again(dumps, place):
     assert dumps.read(MONDAY).content == dump()
 
 
+@pytest.mark.parametrize(
+    ("said", "instead"), [(b'"NFO":10', b'"NFO":11'), (b'"fetched_at":1', b'"fetched_at":2')]
+)
+def test_a_first_line_that_was_edited_is_noticed(dumps, said, instead):
+    ask(dumps, Kite(dump()))
+    content = dumps.path_of(MONDAY).read_bytes()
+    assert content.count(said) == 1
+    dumps.path_of(MONDAY).write_bytes(content.replace(said, instead))
+    with pytest.raises(StoreError, match="damaged or of another day"):
+        dumps.read(MONDAY)
+
+
+def test_a_day_is_compared_with_days_before_it_only(dumps):
+    ask(dumps, Kite(dump()), day=TUESDAY)
+    assert dumps.counts_before(MONDAY) is None
+    assert dumps.counts_before(TUESDAY) is None
+    assert dumps.counts_before(dt.date(2026, 11, 25)) == (TUESDAY, {"NFO": 10, "NSE": 10})
+
+
 def test_half_a_file_is_noticed(dumps):
     ask(dumps, Kite(dump()))
     content = dumps.path_of(MONDAY).read_bytes()

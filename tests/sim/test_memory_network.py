@@ -267,7 +267,10 @@ def test_aiohttp_asks_again_by_itself_when_a_read_is_cut():
 def test_a_reset_after_exactly_n_bytes():
     async def talk(network, client, server):
         network.strike(Reset(towards=Towards.SERVER, from_byte=7))
-        client.transport.write(b"BUY 75 NIFTY")
+        client.transport.write(b"BUY 75")
+        await asyncio.sleep(60)
+        assert server.seen == ["made"]
+        client.transport.write(b" NIFTY")
         await asyncio.gather(client.ended, server.ended)
         assert server.heard == b"BUY 75 "
         assert server.seen == client.seen == ["made", "ConnectionResetError"]
@@ -315,6 +318,38 @@ def test_what_a_blackhole_held_back_arrives_when_it_ends():
         assert server.heard == b"one two three"
 
     with_a_pair(talk)
+
+
+def test_nothing_arrives_behind_a_hole_even_when_the_line_is_healed():
+    async def talk(network, client, server):
+        network.strike(Blackhole(from_byte=4))
+        client.transport.write(b"SELL 100")
+        network.heal()
+        client.transport.write(b" AT MARKET")
+        await asyncio.sleep(3600)
+        assert server.heard == b"SELL"
+
+    with_a_pair(talk)
+
+
+def test_a_server_that_speaks_first_is_heard_by_a_client_still_connecting():
+    async def main(network):
+        class Greeter(Recorder):
+            def connection_made(self, transport):
+                super().connection_made(transport)
+                transport.write(b"welcome")
+                transport.close()
+
+        network.strike(Delay(towards=Towards.CLIENT, by_s=2.0))
+        await network.loop.create_server(Greeter, *SERVER)
+        dialling = asyncio.create_task(network.loop.create_connection(Recorder, *SERVER))
+        await asyncio.sleep(1)
+        network.heal()
+        _, client = await dialling
+        await client.ended
+        return bytes(client.heard), client.seen
+
+    assert live(main, latency=STILL) == (b"welcome", ["made", "eof", "lost"])
 
 
 def test_a_connection_attempt_into_a_blackhole_gives_up_after_127_seconds():
