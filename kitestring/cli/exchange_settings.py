@@ -16,13 +16,17 @@ import msgspec
 from kitestring.cli.config_words import Words
 from kitestring.domain.errors import ConfigError
 from kitestring.domain.yaml_lines import Scalar, Sequence, Tree, read_tree
+from kitestring.exchange.desk.opening_account import OpeningChoice
 from kitestring.exchange.desk.order_settings import OrderSettings
 from kitestring.exchange.desk.profile import Person
 from kitestring.exchange.desk.sessions import App
 from kitestring.exchange.local_exchange import READY_APP, ExchangeSettings, Switches
 from kitestring.exchange.wire.feed_connection import FeedSettings
 
-_TOP = ("start", "seed", "cash", "charges", "fills", "person", "apps", "switches", "orders", "ticker", "faults")  # fmt: skip
+_TOP = ("start", "seed", "account", "charges", "fills", "person", "apps", "switches", "orders", "ticker", "faults")  # fmt: skip
+
+
+_MONEY = ("account.cash", "account.commodity_cash", "account.paid_in")
 
 
 class ExchangeRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +69,7 @@ def load_exchange_file(path: Path) -> ExchangeFile:
     default = ExchangeSettings()
     settings = ExchangeSettings(
         seed=words.whole(top.get("seed"), "seed", default.seed, least=0),
-        cash=words.rupees(top.get("cash"), "cash") or default.cash,
+        account=_struct(top.get("account"), "account", OpeningChoice(), words),
         charges=words.word(top.get("charges"), "charges") or default.charges,
         fills=words.word(top.get("fills"), "fills") or default.fills,
         person=_struct(top.get("person"), "person", Person(), words),
@@ -115,6 +119,8 @@ def _value(tree: Tree, path: str, kind: object, default: object, words: Words) -
         return words.names(tree, path)
     if kind is dt.time:
         return words.time(tree, path) or default
+    if path in _MONEY:
+        return words.rupees(tree, path) or default
     written = tree.value if isinstance(tree, Scalar) else None
     if kind is str and isinstance(tree, Scalar):
         return tree.text.strip()

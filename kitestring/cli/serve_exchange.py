@@ -13,10 +13,9 @@ import msgspec
 from kitestring.cli.exchange_settings import ExchangeFile, ExchangeRequest, load_exchange_file
 from kitestring.domain.errors import ConfigError
 from kitestring.domain.instants import SECOND, Instant, instant, ist_clock
-from kitestring.domain.ports import Feed
 from kitestring.exchange.desk.sessions import OpenSession
 from kitestring.exchange.local_exchange import LocalExchange
-from kitestring.exchange.synthetic_market import SyntheticFeed
+from kitestring.exchange.market_source import MarketSource, Source, TapeSource
 from kitestring.exchange.wire.exchange_clock import ExchangeClock, speed_of
 from kitestring.exchange.wire.feed_routes import add_feed
 from kitestring.exchange.wire.serving import Served
@@ -106,7 +105,7 @@ def opening_lines(served: Served, clock: ExchangeClock, session: OpenSession) ->
     ]
 
 
-def _market(request: ExchangeRequest, seed: int) -> Feed:
+def _market(request: ExchangeRequest, seed: int) -> Source:
     if request.tape is not None:
         if not is_tape(request.tape):
             raise ConfigError(
@@ -120,14 +119,14 @@ def _market(request: ExchangeRequest, seed: int) -> Feed:
                 f"{request.tape} is a tape of {taped}, not of {request.date}.",
                 do="Leave --date out: a tape knows its day.",
             )
-        return feed
+        return TapeSource(feed)
     day = request.date or SYNTHETIC_DATE
     calendar.known(day)
     sessions.sessions_for(day)  # a closed day names the next open one
-    return SyntheticFeed(day, seed)
+    return MarketSource(day, seed)
 
 
-def _start(request: ExchangeRequest, file: ExchangeFile, market: Feed) -> Instant:
+def _start(request: ExchangeRequest, file: ExchangeFile, market: Source) -> Instant:
     chosen = request.start or file.start
     manifest = market.manifest
     if chosen is not None:

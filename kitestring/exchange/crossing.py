@@ -42,6 +42,10 @@ class Floor(Protocol):
         """Give an order that came before any depth was seen its place in the queue."""
         ...
 
+    def withdraw(self, order: ExchangeOrder, at: Instant, request: int, text: str) -> None:
+        """Cancel what is left of an order, with the exchange's sentence."""
+        ...
+
     def trigger(self, order: ExchangeOrder, last_px: Price, at: Instant) -> bool:
         """Turn a stop into a limit; false if the exchange refuses the limit it becomes."""
         ...

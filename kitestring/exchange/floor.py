@@ -14,7 +14,7 @@ from kitestring.domain.charges import ChargeBook
 from kitestring.domain.ids import InstrumentId
 from kitestring.domain.instants import NEVER, Instant
 from kitestring.domain.instruments import Instrument, Segment
-from kitestring.domain.money import Money, Price
+from kitestring.domain.money import ChargeUnits, Money, Price
 from kitestring.domain.orders import OrdType, TimeInForce
 from kitestring.domain.sessions import Session
 from kitestring.exchange.account import Account, AccountPosition, PositionKey
@@ -24,7 +24,13 @@ from kitestring.exchange.ledger import LedgerEntry, LedgerSink, What, line_bytes
 from kitestring.exchange.margin import MarginRates
 from kitestring.exchange.order_book import ClosedOrder, ExchangeOrder, Market, Request, Status
 from kitestring.exchange.queue import place_in_queue
-from kitestring.exchange.rules import OrderRules, judge_instrument, outside_range, protected_px
+from kitestring.exchange.rules import (
+    OrderRules,
+    judge_instrument,
+    outside_range,
+    protected_px,
+    rules_of,
+)
 
 
 class FloorParts(TypedDict):
@@ -33,7 +39,11 @@ class FloorParts(TypedDict):
     ``cash`` is free cash at the open, without what carried positions cost. ``opening`` are
     positions carried from before: net quantity and the price they are carried at. ``bars`` says that
     the feed is of bars, for orders that come before its first frame. ``account`` is an account that was
-    opened before (with holdings, say); then ``cash`` and ``rates`` are its own.
+    opened before (with holdings, say); then ``cash`` and ``rates`` are its own. ``closes`` are
+    yesterday's closing prices: what a market order is measured from before the first trade.
+    ``square_off``: the broker closes intraday positions at its cut-off. ``own_clock``: somebody reads
+    the exchange's clock and asks at ``next_due_at`` even where no frame comes, so that sessions end
+    and validity runs out on time; without it that waits for the next frame or request.
     """
 
     instruments: Mapping[InstrumentId, Instrument]
@@ -46,8 +56,17 @@ class FloorParts(TypedDict):
     opening: NotRequired[Mapping[PositionKey, tuple[int, Price]]]
     bars: NotRequired[bool]
     rules: NotRequired[OrderRules]
+    closes: NotRequired[Mapping[InstrumentId, Price]]
+    square_off: NotRequired[bool]
+    own_clock: NotRequired[bool]
     rates: NotRequired[MarginRates]
     account: NotRequired[Account]
+
+
+def _rules_of(sessions: Mapping[Segment, Session]) -> OrderRules:
+    """The dated rules of the sessions' day."""
+    days = {each.date for each in sessions.values()}
+    return rules_of(min(days)) if days else OrderRules()
 
 
 class TradingFloor:
@@ -58,7 +77,7 @@ class TradingFloor:
         rates = parts.get("rates") or MarginRates()
         self.model = parts["fill_model"]
         self.seed = parts["seed"]
-        self.rules = parts.get("rules") or OrderRules()
+        self.rules = parts.get("rules") or _rules_of(sessions)
         day = min((each.date for each in sessions.values()), default=None)
         self.account = parts.get("account") or Account(parts["cash"], charges, rates, day=day)
         self.account.carry(parts["instruments"], parts.get("opening") or {})
@@ -82,6 +101,12 @@ class TradingFloor:
             session = sessions.get(instrument.segment)
             refusal = judge_instrument(instrument, session)
             self.markets[instrument.id] = Market(instrument, session, refusal)
+        for name, px in (parts.get("closes") or {}).items():
+            if name in self.markets:
+                self.markets[name].known_px = px
+        self.own_clock = parts.get("own_clock", False)
+        self.next_turn_at: Instant = NEVER
+        """When time alone changes something next; see ``TimedFloor``."""
         self.requests: list[tuple[Instant, int, Request]] = []
         """What was heard and has not arrived yet, as a heap."""
         self._ledger = parts["ledger"]
@@ -238,6 +263,10 @@ class TradingFloor:
             )
         )
 
+    def book_fee(self, instrument: Instrument, charge: ChargeUnits) -> None:
+        """Charge the purse an instrument is traded with for something that is no trade."""
+        self.account.purse_of(instrument).charges += charge
+
     def write(self) -> None:
         """Put the stroke into the ledger; only then may anybody be told of it."""
         stroke = self._stroke
@@ -258,6 +287,8 @@ class TradingFloor:
         if not self.bars:
             for arrives_at, _, request in self.requests:
                 due = min(due, arrives_at + request.way_back_us)
+        if self.own_clock:
+            due = min(due, self.next_turn_at)
         self.next_due_at = due
 
     def pop_reports(self, until: Instant) -> list[tuple[Instant, LedgerEntry]]:

@@ -82,6 +82,11 @@ class LedgerEntry(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What stood before the order in the queue at its price, after this entry; -1 if unknown."""
     printed: int = 0
     """Of a trade: the part of ``last_qty`` that came out of the traded volume, not of the book."""
+    ttl_minutes: int = 0
+    """How long an order is valid; 0 for the day, or as a MODIFY for no change."""
+    disclosed_qty: int = 0
+    origin: str = ""
+    """Of a PLACE: who sent it, where it was nobody: the broker's ``square-off``."""
 
 
 class LedgerLine(msgspec.Struct, frozen=True):

@@ -62,7 +62,7 @@ _EVERY: Final = tuple(range(1, 13))
 INDICES: Final = (
     IndexName("NIFTY", "NIFTY 50", "NSE", 1001, 24_700, 100, 0, 0),
     IndexName("BANKNIFTY", "NIFTY BANK", "NSE", 1016, 58_000, 105, 100, 0, 1450),
-    IndexName("INDIA VIX", "INDIA VIX", "NSE", 1035, 13, -420, 0, 300),
+    IndexName("INDIA VIX", "INDIA VIX", "NSE", 1035, 13, -420, 0, 110),
     IndexName("FINNIFTY", "NIFTY FIN SERVICE", "NSE", 1007, 27_300, 102, 85, 12, 1450),
     IndexName("MIDCPNIFTY", "NIFTY MID SELECT", "NSE", 1125, 13_400, 112, 20, 30, 1700),
     IndexName("NIFTYNXT50", "NIFTY NEXT 50", "NSE", 1058, 68_500, 108, 10, 35, 1650),
@@ -87,6 +87,19 @@ INDICES: Final = (
 """Tokens are Kite's (``token × 256 + 9`` on the wire: 256265 is NIFTY 50, 265 SENSEX)."""
 
 VIX: Final = "INDIA VIX"
+SMALLER: Final = {
+    "CRUDEOILM": "CRUDEOIL",
+    "NATGASMINI": "NATURALGAS",
+    "GOLDM": "GOLD",
+    "GOLDGUINEA": "GOLD",
+    "GOLDPETAL": "GOLD",
+    "SILVERM": "SILVER",
+    "SILVERMIC": "SILVER",
+    "ZINCMINI": "ZINC",
+    "ALUMINI": "ALUMINIUM",
+    "LEADMINI": "LEAD",
+}
+"""Small contracts, and the large ones whose price is theirs."""
 
 # Symbol, NSE token, BSE scrip, level; a B marks a bank or lender.
 _DERIVATIVE_SHARES: Final = """

@@ -28,10 +28,14 @@ _OWN_TOKENS: Final = 900_000
 _SMALL: Final = ("-SM", "-ST")
 _SPECIAL: Final = ("-BE", "-BE", "-BE", "-BZ")
 _HEADS: Final = (
-    "AAR BAL CHAN DEV EKA GAN HAR IND JAY KAL LAK MAH NAV OMK PRA RAJ SAN TIR UDA VAR".split()
+    *("AAR", "BAL", "CHAN", "DEV", "EKA", "GAN", "HAR", "IND", "JAY", "KAL"),
+    *("LAK", "MAH", "NAV", "OMK", "PRA", "RAJ", "SAN", "TIR", "UDA", "VAR"),
 )
-_HEARTS: Final = "DI KA LA MI NA PU RA SO TA VI".split()
-_TAILS: Final = "AGRO AUTO CHEM ELEC FIN INFRA LAB METAL POLY SPIN TECH WIRE".split()
+_HEARTS: Final = ("DI", "KA", "LA", "MI", "NA", "PU", "RA", "SO", "TA", "VI")
+_TAILS: Final = (
+    *("AGRO", "AUTO", "CHEM", "ELEC", "FIN", "INFRA"),
+    *("LAB", "METAL", "POLY", "SPIN", "TECH", "WIRE"),
+)
 
 
 @lru_cache(maxsize=4)
@@ -82,18 +86,19 @@ def _cash(day: dt.date) -> Iterator[Instrument]:
         (share.symbol, share.symbol, share.level, share.derivatives, share.token, share.scrip)
         for share in known_shares()
     ]
-    invented = list(invented_symbols())
-    for symbol in invented:
-        listed.append((symbol, f"{symbol} (INVENTED)", level_of_invented(symbol), False, 0, 0))
+    listed.extend(
+        (symbol, f"{symbol} (INVENTED)", level_of_invented(symbol), False, 0, 0)
+        for symbol in invented_symbols()
+    )
     both = len(listed) - _INVENTED
     for number, (symbol, name, level, derivatives, token, scrip) in enumerate(listed):
         segment = Segment.EQUITY_WITH_DERIVATIVES if derivatives else Segment.EQUITY
         tick = bands.tick_size_for(InstrumentKind.EQUITY, level, day)
+        own_token = _OWN_TOKENS + number
         if number < both:
-            token = token or _OWN_TOKENS + number
-            yield _share("NSE", symbol + _suffix(symbol, name), name, segment, tick, token, _NSE)
-        scrip = scrip or _OWN_TOKENS + number
-        yield _share("BSE", symbol, name, segment, tick, scrip, _BSE)
+            nse_symbol = symbol + _suffix(symbol, name)
+            yield _share("NSE", nse_symbol, name, segment, tick, token or own_token, _NSE)
+        yield _share("BSE", symbol, name, segment, tick, scrip or own_token, _BSE)
 
 
 def _share(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import gzip
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol
 
 import msgspec
@@ -16,20 +16,28 @@ import msgspec
 from kitestring.domain.bars import BarFrame
 from kitestring.domain.ids import InstrumentId
 from kitestring.domain.instants import Instant
-from kitestring.domain.money import Money, money
+from kitestring.domain.money import Price
 from kitestring.domain.ports import Feed
 from kitestring.domain.ticks import TickFrame
-from kitestring.exchange.desk.candles import Candles, NoPast, Past
-from kitestring.exchange.desk.listing import Listing
+from kitestring.exchange.desk.alerts import AlertBook
+from kitestring.exchange.desk.calculators import Calculators
+from kitestring.exchange.desk.candles import Candles, NoPast, Past, Present
+from kitestring.exchange.desk.form import Form
+from kitestring.exchange.desk.funds import Funds
+from kitestring.exchange.desk.gtt import GttBook
+from kitestring.exchange.desk.holdings import Holdings
 from kitestring.exchange.desk.mutual_funds import MutualFunds
+from kitestring.exchange.desk.opening_account import OpeningChoice, opening_account
 from kitestring.exchange.desk.order_desk import OrderDesk
 from kitestring.exchange.desk.order_settings import OrderSettings
+from kitestring.exchange.desk.portfolio import Portfolio
 from kitestring.exchange.desk.profile import Person
 from kitestring.exchange.desk.quotes import Quotes
 from kitestring.exchange.desk.sessions import App, Sessions
 from kitestring.exchange.fill_models import fill_model
 from kitestring.exchange.ledger import MemoryLedger
 from kitestring.exchange.market_board import MarketBoard
+from kitestring.exchange.market_source import Source, TapeSource
 from kitestring.exchange.matching import Matcher
 from kitestring.market.charges import configured_charges
 from kitestring.market.order_rule_rows import order_rules
@@ -80,13 +88,15 @@ class ExchangeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What an exchange is made of, beside its market."""
 
     seed: int = 1
-    cash: Money = money(1_000_000)
+    account: OpeningChoice = OpeningChoice()
     person: Person = Person()
     apps: tuple[App, ...] = (READY_APP,)
     switches: Switches = msgspec.field(default_factory=Switches)
     fills: str = "market"
     charges: str = "zerodha"
     orders: OrderSettings = OrderSettings()
+    square_off: bool = True
+    """Whether the broker closes intraday positions at its cut-off."""
 
 
 class Clock(Protocol):
@@ -98,29 +108,55 @@ class Clock(Protocol):
 
 
 class LocalExchange:
-    """Everything a served exchange knows. ``market`` is its day; ``clock`` its time."""
+    """Everything a served exchange knows. ``market`` is its day, ``clock`` its time.
+
+    A market that cannot be asked for more than its frames is taken for a tape.
+    """
 
     def __init__(self, settings: ExchangeSettings, market: Feed, clock: Clock) -> None:
+        source = market if isinstance(market, Source) else TapeSource(market)
         manifest = market.manifest
         self.settings = settings
-        self.market = market
+        self.market: Source = source
         self.clock = clock
         self.day: dt.date = manifest.date
         self.person = settings.person
         self.order_rules = order_rules(self.day)
-        listing = getattr(market, "listing", None)
-        self.listing: Listing = (
-            listing if isinstance(listing, Listing) else Listing(self.day, manifest.instruments)
-        )
+        self.listing = source.listing
+        self._dumps: dict[str, Dump] = {}
+        self._watched: set[InstrumentId] = set()
+        self.on_stir: list[Callable[[], None]] = []
+        """Called after every request that may have changed what is due next."""
+
+        closes = {InstrumentId(name): px for name, px in manifest.previous_close.items()}
+        self._closes = closes
+        charges = configured_charges(settings.charges, self.day)
+        opening = opening_account(self.listing, closes, settings.account)
         self.floor = Matcher(
             instruments=self.listing.by_key,
             sessions=manifest.sessions,
-            charges=configured_charges(settings.charges, self.day),
-            cash=settings.cash,
+            charges=charges,
+            cash=settings.account.cash,
             fill_model=fill_model(settings.fills),
             seed=settings.seed,
             ledger=MemoryLedger(),
+            account=opening.open(self.listing, closes, charges),
+            closes=closes,
+            square_off=settings.square_off,
+            own_clock=True,
         )
+        self.board = MarketBoard(self.listing, self._close_of)
+        self.holdings = Holdings(
+            self.floor.account,
+            self.listing,
+            self.board,
+            opening.holdings,
+            authorised=settings.account.authorised,
+        )
+        self.portfolio = Portfolio(self.floor, self.listing, self.board, self.holdings)
+        self.funds = Funds(self.floor)
+        self.calculators = Calculators(self.floor, self.listing, self.board, charges)
+
         app = settings.apps[0]
         self.desk = OrderDesk(
             self.floor,
@@ -129,26 +165,25 @@ class LocalExchange:
             app_id=app.app_id,
             api_secret=app.api_secret,
             settings=settings.orders,
+            auctions=lambda: self.holdings.auctions(self.now()),
         )
-        closes = manifest.previous_close
-        self.board = MarketBoard(self.listing, closes.get)
+        self.gtt = GttBook(self.desk)
+        self.alerts = AlertBook(self.desk, self._quote_of)
         self.sessions = Sessions(
             settings.seed,
             settings.apps,
             second_login_ends_first=settings.switches.second_login_ends_first,
         )
         self.quotes = Quotes(self.board, self.listing, self.watch)
-        self.candles = Candles(_past_of(market), self.listing, manifest.sessions)
+        self.candles = Candles(
+            market if isinstance(market, Past) else NoPast(),
+            self.listing,
+            manifest.sessions,
+            market if isinstance(market, Present) else None,
+        )
         self.mutual_funds = MutualFunds(
             self.day, self.person.user_id, placing=settings.switches.fund_orders
         )
-        watch = getattr(market, "watch", None)
-        self._watch: Callable[[Iterable[InstrumentId]], None] | None = (
-            watch if callable(watch) else None
-        )
-        self._dumps: dict[str, Dump] = {}
-        self.on_stir: list[Callable[[], None]] = []
-        """Called after every request that may have changed what is due next."""
 
     def now(self) -> Instant:
         """What time it is at the exchange."""
@@ -165,22 +200,62 @@ class LocalExchange:
         """Whether a route needs no session here."""
         return self.settings.switches.keyless_instruments and path in _KEYLESS
 
+    def place(self, now: Instant, variety: str, form: Form) -> object:
+        """Take an order, unless it sells shares whose sale nobody has authorised."""
+        listed = self.listing.find(form.text("exchange", ""), form.text("tradingsymbol", ""))
+        if listed is not None:
+            self.watch((listed.id,))
+            if form.text("product", "") == "CNC" and form.text("transaction_type", "") == "SELL":
+                self.holdings.demand_authorised(listed.id, form.whole("quantity", 0))
+        return self.desk.place(now, variety, form)
+
     def observe(self, position: int, frame: TickFrame | BarFrame) -> None:
-        """The market moved: orders are matched, and today's candles grow."""
+        """The market moved: orders are matched, candles grow, triggers and alerts look at prices."""
         self.floor.observe(position, frame)
-        self.candles.today.apply(frame)
+        if not self.candles.asks_the_market:
+            self.candles.today.apply(frame)
+        at = frame.received_at
+        self.gtt.advance(at, self._last_px)
+        self.alerts.advance(at, self._last_px)
 
     def watch(self, instruments: Iterable[InstrumentId]) -> None:
-        """These tick from now on, if the market makes prices only of what somebody looks at."""
-        if self._watch is not None:
-            self._watch(instruments)
+        """These tick from now on; what the market knows of them already is on board and floor at once."""
+        fresh = [each for each in instruments if each not in self._watched]
+        if not fresh:
+            return
+        self._watched.update(fresh)
+        self.market.watch(fresh)
+        markets = self.floor.markets
+        silent = [each for each in fresh if each in markets and markets[each].tick is None]
+        known = [tick for tick in self.market.latest(silent, self.now()) if tick is not None]
+        for tick in known:
+            markets[tick.instrument].tick = tick
+        self.board.apply_ticks(known)
+
+    def watch_waiting(self) -> None:
+        """What triggers and alerts wait for must tick."""
+        waiting = self.gtt.watched() | self.alerts.watched()
+        if waiting:
+            self.watch(waiting)
 
     def stirred(self) -> None:
         """Something may be due earlier than before."""
         for stir in self.on_stir:
             stir()
 
+    def _close_of(self, instrument: InstrumentId) -> Price | None:
+        """The close of the day before, asked for once."""
+        close = self._closes.get(instrument)
+        if close is None:
+            found = self.market.base_prices([instrument])
+            if instrument in found:
+                close = self._closes[instrument] = found[instrument]
+        return close
 
-def _past_of(market: object) -> Past:
-    """The days before, of a market that has any."""
-    return market if isinstance(market, Past) else NoPast()
+    def _last_px(self, instrument: InstrumentId) -> Price:
+        market = self.floor.markets.get(instrument)
+        return market.last_px(self.now()) if market is not None else Price(0)
+
+    def _quote_of(self, instrument: InstrumentId) -> Mapping[str, object]:
+        quote = self.board.quote(instrument)
+        return {} if quote is None else {**quote}

@@ -64,8 +64,11 @@ _SPREAD: Final = 2_654_435_761
 """Knuth's multiplicative hash: which part of a growth was the last trade."""
 
 _INSTRUMENT: Final = attrgetter("instrument")
-_NUMBERS: Final = attrgetter(
-    "event_at", "last_px", "cum_qty", "bid_px", "bid_qty", "ask_px", "ask_qty", "oi"
+_NUMBERS: Final = tuple(
+    map(
+        attrgetter,
+        ("event_at", "last_px", "cum_qty", "bid_px", "bid_qty", "ask_px", "ask_qty", "oi"),
+    )
 )
 
 
@@ -213,15 +216,17 @@ class MarketBoard:
         if len(ticks) <= _SMALL:
             return self._apply_few(ticks)
         rows = self._rows_of(ticks)
-        numbers: Ints = np.array(list(map(_NUMBERS, ticks)), dtype=np.int64)
-        taken = (rows >= 0) & (numbers[:, 1] > 0)
+        numbers: Ints = np.empty((len(_NUMBERS), len(ticks)), dtype=np.int64)
+        for place, number in enumerate(_NUMBERS):
+            numbers[place] = np.fromiter(map(number, ticks), np.int64, len(ticks))
+        taken = (rows >= 0) & (numbers[1] > 0)
         if not taken.all():
-            rows, numbers = rows[taken], numbers[taken]
+            rows, numbers = rows[taken], numbers[:, taken]
         changed: Ints
         changed, first = np.unique(rows, return_index=True)
         while len(first) < len(rows):  # An instrument that ticks twice is taken in twice.
-            self._apply_columns(rows[first], numbers[first])
-            rows, numbers = np.delete(rows, first), np.delete(numbers, first, axis=0)
+            self._apply_columns(rows[first], numbers[:, first])
+            rows, numbers = np.delete(rows, first), np.delete(numbers, first, axis=1)
             _, first = np.unique(rows, return_index=True)
         self._apply_columns(rows, numbers)
         return changed
@@ -277,7 +282,7 @@ class MarketBoard:
     def _apply_columns(self, rows: Ints, numbers: Ints) -> None:
         """``_apply_one`` of many rows at once, each named once."""
         cells = self._table[rows].T.copy()
-        event_at, px, cum_qty, bid_px, bid_qty, ask_px, ask_qty, oi = numbers.T.copy()
+        event_at, px, cum_qty, bid_px, bid_qty, ask_px, ask_qty, oi = numbers
         begins = cells[EVENT_AT] == 0
         grown = np.maximum(cum_qty - cells[VOLUME], 0)
         traded = grown > 0

@@ -13,7 +13,7 @@ the exchange before the next one opens.
 from __future__ import annotations
 
 import heapq
-from typing import Unpack
+from typing import Final, Unpack
 
 import msgspec
 
@@ -22,19 +22,28 @@ from kitestring.domain.instants import Instant
 from kitestring.domain.money import Price
 from kitestring.domain.orders import OrdType, Product, Side, TimeInForce
 from kitestring.domain.ticks import Tick, TickFrame
-from kitestring.exchange.crossing import cross_bar, cross_tick, fill_on_bar, meets_quote, take_quote
+from kitestring.exchange.admission import Admission
+from kitestring.exchange.auctions import open_auction
+from kitestring.exchange.crossing import cross_bar, cross_tick
 from kitestring.exchange.fill_models import way_back_us, way_there_us
-from kitestring.exchange.floor import FloorParts, TradingFloor
+from kitestring.exchange.floor import FloorParts
 from kitestring.exchange.ledger import LedgerEntry, What
-from kitestring.exchange.order_book import NO_PRICE, ExchangeOrder, Market, Request, Status
-from kitestring.exchange.queue import keeps_place, move_up
-from kitestring.exchange.rules import (
-    closed_to_orders,
-    intraday_blocked,
-    judge_instrument,
-    judge_order,
-    protected_px,
+from kitestring.exchange.order_book import (
+    NO_PRICE,
+    ExchangeOrder,
+    Market,
+    Request,
+    Status,
 )
+from kitestring.exchange.queue import move_up
+from kitestring.exchange.rules import (
+    frozen,
+)
+from kitestring.exchange.square_off import fee
+from kitestring.market.order_rule_rows import square_off
+
+_NOT_ASKED: Final = -1
+"""The ``protection_bp`` of a change that leaves protection alone."""
 
 
 def _command(entry: LedgerEntry) -> tuple[object, ...]:
@@ -47,17 +56,18 @@ def _command(entry: LedgerEntry) -> tuple[object, ...]:
         entry.order_type,
         entry.price,
         entry.trigger_price,
+        entry.validity,
+        entry.ttl_minutes,
+        entry.disclosed_qty,
+        entry.protection_bp,
     )
 
 
-class Matcher(TradingFloor):
+class Matcher(Admission):
     """A local exchange with one trading account."""
 
     def __init__(self, **parts: Unpack[FloorParts]) -> None:
         super().__init__(**parts)
-        self.heard = 0
-        """Requests heard so far; the last one's number."""
-        self.placed = 0
         self.commands: set[tuple[object, ...]] = set()
         """Changes and withdrawals heard, so that the same one is not heard twice."""
         self.opened = False
@@ -80,10 +90,17 @@ class Matcher(TradingFloor):
         price: Price,
         trigger_price: Price,
         protection_bp: int,
+        ttl_minutes: int = 0,
+        disclosed_qty: int = 0,
     ) -> None:
-        """Hear a new order; a tag heard before changes nothing."""
+        """Hear a new order; a tag heard before changes nothing.
+
+        ``protection_bp`` 0 is the broker's own band, ``UNPROTECTED`` none at all. ``ttl_minutes``
+        makes the order valid for so many minutes from when it is taken.
+        """
         if tag in self.orders or tag in self.closed:
             return
+        self._hear_time(at)
         there = 0 if self._at_once() else way_there_us(self.seed, tag, "place")
         market = self.markets.get(instrument)
         self._hear(
@@ -105,6 +122,8 @@ class Matcher(TradingFloor):
                 int(trigger_price),
                 protection_bp,
                 int(market.last_px(at)) if market is not None else 0,
+                ttl_minutes=ttl_minutes,
+                disclosed_qty=disclosed_qty,
             )
         )
 
@@ -117,8 +136,15 @@ class Matcher(TradingFloor):
         ord_type: OrdType | None = None,
         price: Price = NO_PRICE,
         trigger_price: Price = NO_PRICE,
+        validity: TimeInForce | None = None,
+        ttl_minutes: int = 0,
+        disclosed_qty: int = 0,
+        protection_bp: int | None = None,
     ) -> None:
-        """Hear a change; what is 0 or ``None`` stays. The same change sent again is the same one."""
+        """Hear a change; what is 0 or ``None`` stays. The same change sent again is the same one.
+
+        A ``validity`` without ``ttl_minutes`` ends the validity in minutes.
+        """
         self._hear_change(
             LedgerEntry(
                 What.MODIFY,
@@ -128,6 +154,10 @@ class Matcher(TradingFloor):
                 order_type=ord_type or "",
                 price=int(price),
                 trigger_price=int(trigger_price),
+                validity=validity or "",
+                ttl_minutes=ttl_minutes,
+                disclosed_qty=disclosed_qty,
+                protection_bp=_NOT_ASKED if protection_bp is None else protection_bp,
             )
         )
 
@@ -139,6 +169,7 @@ class Matcher(TradingFloor):
         tag, at = entry.tag, entry.at
         if _command(entry) in self.commands:
             return
+        self._hear_time(at)
         there = 0 if self._at_once() else way_there_us(self.seed, tag, f"{entry.what}{at}")
         arrives_at, seen_px = at + there, 0
         order, order_id = self.orders.get(tag), ""
@@ -160,11 +191,16 @@ class Matcher(TradingFloor):
             )
         )
 
+    def _hear_time(self, at: Instant) -> None:
+        """What time changed before a request was heard stands before it in the ledger."""
+        if self.next_turn_at <= at:
+            self.pass_time(at)
+
     def _hear(self, entry: LedgerEntry) -> None:
         request = self.take_in(entry)
         self._stroke.append(entry)
         if self.model.immediate:
-            self._arrive(request, request.arrives_at)
+            self.arrive(request, request.arrives_at)
         else:
             heapq.heappush(self.requests, (request.arrives_at, request.number, request))
         self.write()
@@ -196,8 +232,13 @@ class Matcher(TradingFloor):
                 protection_bp=entry.protection_bp,
                 way_back_us=back,
                 last_arrival=entry.arrives_at,
+                ttl_minutes=entry.ttl_minutes,
+                disclosed_qty=entry.disclosed_qty,
             )
             assert order is not None
+            if entry.origin and order.market is not None:
+                rule = square_off(self.rules.day, order.market.instrument.segment)
+                self.book_fee(order.market.instrument, fee(rule))
             self.orders[tag] = order
             return Request(
                 number=entry.request,
@@ -226,6 +267,10 @@ class Matcher(TradingFloor):
             ord_type=OrdType(entry.order_type) if entry.order_type else None,
             limit_px=limit_px,
             stop_px=stop_px,
+            validity=TimeInForce(entry.validity) if entry.validity else None,
+            ttl_minutes=entry.ttl_minutes,
+            disclosed_qty=entry.disclosed_qty,
+            protection_bp=None if entry.protection_bp == _NOT_ASKED else entry.protection_bp,
         )
 
     def _at_once(self) -> bool:
@@ -253,20 +298,24 @@ class Matcher(TradingFloor):
         assert isinstance(frame, TickFrame)
         markets = self.markets
         received_at = frame.received_at
+        if self.next_turn_at <= received_at:
+            self.pass_time(received_at)
         if self.requests and self.requests[0][0] < received_at:
             self.arrive_before(received_at)
+        closing = received_at >= self.window_from
         self.position = position
         for nth, tick in enumerate(frame.ticks, 1):
             market = markets.get(tick.instrument)
             if market is not None and tick.last_px:
                 market.before = market.tick
                 market.tick = tick
-                if market.orders:
+                if closing and market.window is not None:
+                    market.window.weigh(market.before, tick, received_at)
+                if market.orders and market.open_at <= received_at < market.close_at:
                     self.nth = nth
-                    if market.open_at <= received_at < market.close_at:
-                        cross_tick(self, market, received_at)
-                    elif received_at >= market.close_at:
-                        self._lapse(market, received_at)
+                    if market.collecting:
+                        open_auction(self, market, tick, received_at)
+                    cross_tick(self, market, received_at)
         if self._stroke:
             self.write()
         self.nth = 0
@@ -287,14 +336,14 @@ class Matcher(TradingFloor):
             return
         open_at = frame.bars[0].open_at if frame.bars else frame.received_at
         while requests and requests[0][0] <= open_at:
-            self._arrive(heapq.heappop(requests)[2], open_at)
+            self.arrive(heapq.heappop(requests)[2], open_at)
         for bar in frame.bars:
             market = markets.get(bar.instrument)
             if market is not None and market.orders:
                 if market.open_at <= bar.open_at < market.close_at:
                     cross_bar(self, market, bar)
                 elif bar.open_at >= market.close_at:
-                    self._lapse(market, bar.open_at)
+                    self.lapse(market, bar.open_at)
         self.write()
 
     def _look(self, position: int, frame: TickFrame | BarFrame) -> None:
@@ -312,6 +361,8 @@ class Matcher(TradingFloor):
             if market is not None and tick.last_px:
                 market.before = market.tick
                 market.tick = tick
+                if market.window is not None:
+                    market.window.weigh(market.before, tick, frame.received_at)
                 if market.orders:
                     self._move_up_again(market, tick, frame.received_at, (position, nth))
             self._take_again(position, nth)
@@ -346,10 +397,6 @@ class Matcher(TradingFloor):
         """What this exchange is, as its ledger's first line has it."""
         return f"{self.model.name} seed={self.seed} feed={'bars' if self.bars else 'ticks'}"
 
-    def _lapse(self, market: Market, at: Instant) -> None:
-        for order in market.orders.copy():
-            self.withdraw(order, at, 0, "The session is over; the order has lapsed.")
-
     # ── requests arrive ──────────────────────────────────────────────────────────────────────
 
     def arrive_before(self, until: Instant) -> None:
@@ -357,20 +404,28 @@ class Matcher(TradingFloor):
         requests = self.requests
         while requests and requests[0][0] < until:
             arrives_at, _, request = heapq.heappop(requests)
-            self._arrive(request, arrives_at)
+            self.arrive(request, arrives_at)
             self.write()
 
-    def _arrive(self, request: Request, at: Instant) -> None:
+    def arrive(self, request: Request, at: Instant) -> None:
         order = request.order
         if request.kind is What.PLACE:
             assert order is not None
-            self._admit(order, request, at)
+            self.admit(order, request, at)
         elif order is None or not order.live:
             self._too_late(request, at)
         elif request.kind is What.CANCEL:
-            self.withdraw(order, at, request.number, "")
+            market = order.market
+            assert market is not None
+            still = (
+                None if self.bars else frozen(market.session, at, order.ord_type, market.close_at)
+            )
+            if still is None:
+                self.withdraw(order, at, request.number, "")
+            else:
+                self.tell(What.CANCEL_REJECTED, order, at, request.number, still)
         else:
-            self._change(order, request, at)
+            self.change(order, request, at)
 
     def _too_late(self, request: Request, at: Instant) -> None:
         row = self.closed.get(request.tag)
@@ -393,137 +448,12 @@ class Matcher(TradingFloor):
             )
         )
 
-    def _admit(self, order: ExchangeOrder, request: Request, at: Instant) -> None:
-        market = order.market
-        if market is None:
-            self.refuse(order, request, at, judge_instrument(None, None) or "")
-            return
-        bar = market.bar
-        at_open = bar is not None and bar.open_at >= at and self.bars and not self.model.immediate
-        last_px = request.seen_px if self.bars else market.last_px(at)
-        sentence = market.refusal or closed_to_orders(market.session, at)
-        if sentence is None:
-            if at_open and bar is not None and order.ord_type is OrdType.MARKET:
-                last_px = bar.open
-            sentence = judge_order(
-                self.rules,
-                market.instrument,
-                last_px,
-                tag=order.tag,
-                buy=order.buy,
-                qty=order.qty,
-                ord_type=order.ord_type,
-                product=order.product,
-                limit_px=order.limit_px,
-                stop_px=order.stop_px,
-            )
-        if sentence is not None:
-            self.refuse(order, request, at, sentence)
-            return
-        if order.ord_type is OrdType.MARKET:
-            order.limit_px = protected_px(
-                self.rules, market.instrument, last_px, order.protection_bp, buy=order.buy
-            )
-        sentence = self._reserve(order, market, at)
-        if sentence is not None:
-            self.refuse(order, request, at, sentence)
-            return
-        self.rest(order, market)
-        if order.status is Status.OPEN:
-            if at_open and bar is not None:
-                order.takes = order.reaches(bar.open)
-            else:
-                order.takes = meets_quote(self, order, market, at)
-            order.takes = order.takes or order.ord_type is OrdType.MARKET
-            self.queue_up(order, market)
-        self.tell(What.NEW, order, at, request.number)
-        if order.takes:
-            if at_open and bar is not None:
-                fill_on_bar(self, order, bar, bar.open, at)
-            else:
-                take_quote(self, order, market, at)
-        if order.status is Status.OPEN:
-            self.settle_rest(order, at)
-
-    def _reserve(self, order: ExchangeOrder, market: Market, at: Instant) -> str | None:
-        """Tie up margin for what may still trade; say why not, if not."""
-        position = self.position_of(order, market)
-        qty, buy = order.leaves, order.buy
-        if self.account.grows(position, qty, buy=buy):
-            if order.product is Product.MIS and market.session is not None:
-                blocked = intraday_blocked(self.rules, market.instrument, market.session, at)
-                if blocked is not None:
-                    return blocked
-            elif order.product is Product.CNC and not buy:
-                return "Insufficient holdings. Shares cannot be sold short for delivery."
-        return self.account.reserve(position, qty, self.margin_px(order, market), buy=buy)
-
-    def _change(self, order: ExchangeOrder, request: Request, at: Instant) -> None:
-        market, position = order.market, order.position
-        assert market is not None
-        assert position is not None
-        account = self.account
-        before = (order.qty, order.ord_type, order.limit_px, order.stop_px)
-        pending = order.status is Status.TRIGGER_PENDING
-        account.release(position, order.leaves, buy=order.buy)
-        order.qty = request.qty or order.qty
-        if request.ord_type is not None:
-            order.ord_type = request.ord_type
-        elif not pending and order.ord_type in (OrdType.SL, OrdType.SL_M):
-            order.ord_type = OrdType.LIMIT  # its trigger is behind it
-        order.limit_px = request.limit_px or order.limit_px
-        order.stop_px = request.stop_px or order.stop_px
-        last_px = request.seen_px if self.bars else market.last_px(at)
-        sentence = closed_to_orders(market.session, at)
-        if order.modifications >= self.rules.modifications_max:
-            sentence = f"An order can be modified at most {self.rules.modifications_max} times."
-        elif order.qty <= order.filled:
-            sentence = f"Quantity cannot be reduced to {order.qty}: {order.filled} have traded."
-        if sentence is None:
-            sentence = judge_order(
-                self.rules,
-                market.instrument,
-                last_px,
-                tag=order.tag,
-                buy=order.buy,
-                qty=order.qty,
-                ord_type=order.ord_type,
-                product=order.product,
-                limit_px=order.limit_px,
-                stop_px=order.stop_px,
-            )
-        if sentence is None:
-            if order.ord_type is OrdType.MARKET and (request.ord_type is not None):
-                order.limit_px = protected_px(
-                    self.rules, market.instrument, last_px, order.protection_bp, buy=order.buy
-                )
-            sentence = self._reserve(order, market, at)
-        if sentence is not None:
-            order.qty, order.ord_type, order.limit_px, order.stop_px = before
-            self.account_for(order, market)
-            self.tell(What.REPLACE_REJECTED, order, at, request.number, sentence)
-            return
-        order.modifications += 1
-        if keeps_place(before, order):
-            self.tell(What.REPLACED, order, at, request.number)
-            return
-        market.orders.remove(order)
-        self.rest(order, market)
-        order.takes = (
-            order.status is Status.OPEN and not self.bars and meets_quote(self, order, market, at)
-        )
-        if self.bars and order.status is Status.OPEN and not self.model.immediate:
-            order.takes = True  # a bar's open decides: it comes there as if new
-        if order.status is Status.OPEN:
-            self.queue_up(order, market)
-        self.tell(What.REPLACED, order, at, request.number)
-        if order.takes and not self.bars:
-            take_quote(self, order, market, at)
-
     def announcements_until(self, until: Instant) -> list[tuple[Instant, LedgerEntry]]:
         """What is to be told at or before an instant, in order of telling; each is given once."""
         if until < self.next_due_at:
             return []
+        if self.next_turn_at <= until:
+            self.pass_time(until)
         if self.requests and not self.bars:
             self.arrive_before(until)
         return self.pop_reports(until)

@@ -8,12 +8,12 @@ that nothing gets slower as the day grows.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from kitestring.domain.bars import Bar
-from kitestring.domain.instants import Instant
+from kitestring.domain.instants import NEVER, Instant
 from kitestring.domain.instruments import Instrument
 from kitestring.domain.money import ChargeUnits, Money, Price
 from kitestring.domain.orders import OrdType, Product, Side, TimeInForce
@@ -22,8 +22,13 @@ from kitestring.domain.ticks import Tick
 from kitestring.exchange.account import AccountPosition
 from kitestring.exchange.ledger import What
 
+if TYPE_CHECKING:
+    from kitestring.exchange.auctions import ClosingWindow
+
 NO_PRICE: Final = Price(0)
 """No legal price: nothing is known, or nothing was asked."""
+UNPROTECTED: Final = -2
+"""The ``protection_bp`` of an order whose client asked for none; 0 is the broker's own band."""
 NO_PLACE: Final = -1
 """The place in the queue of an order whose market showed no depth."""
 BETWEEN_FRAMES: Final = 1 << 60
@@ -53,6 +58,7 @@ class Market:
         "bar_before",
         "before",
         "close_at",
+        "collecting",
         "instrument",
         "known_px",
         "open_at",
@@ -65,6 +71,7 @@ class Market:
         "taken_of",
         "taken_sold",
         "tick",
+        "window",
     )
 
     def __init__(
@@ -86,6 +93,9 @@ class Market:
         self.taken_sold = 0
         self.printed_bought = 0
         self.printed_sold = 0
+        self.collecting = False
+        """Orders of a pre-open wait for the first continuous tick."""
+        self.window: ClosingWindow | None = None
 
     def last_px(self, at: Instant) -> Price:
         """The last traded price known at an instant; 0 if nothing is known of the market yet.
@@ -156,6 +166,12 @@ class ExchangeOrder(msgspec.Struct, kw_only=True, eq=False):
     """What others have standing before it at its price; ``NO_PLACE`` if the feed never showed it."""
     seen_to: tuple[int, int] = (0, 0)
     """The tick (place in the feed, nth of its frame) that ``ahead`` already knows of."""
+    collected: bool = False
+    """It came in the pre-open, whose auction has not been matched yet."""
+    disclosed_qty: int = 0
+    ttl_minutes: int = 0
+    lapses_at: Instant = NEVER
+    """When its validity in minutes runs out."""
     position: AccountPosition | None = None
 
     @property
@@ -193,6 +209,10 @@ class Request(msgspec.Struct, kw_only=True, eq=False):
     ord_type: OrdType | None = None
     limit_px: Price = NO_PRICE
     stop_px: Price = NO_PRICE
+    validity: TimeInForce | None = None
+    ttl_minutes: int = 0
+    disclosed_qty: int = 0
+    protection_bp: int | None = None
 
 
 ClosedOrder = tuple[str, str, Status, int, int]

@@ -23,6 +23,7 @@ from kitestring.domain.orders import OrdType
 from kitestring.exchange.ledger import HEARD, LedgerEntry, What, read_lines
 from kitestring.exchange.matching import Matcher
 from kitestring.exchange.order_book import BETWEEN_FRAMES, Request, Status
+from kitestring.exchange.order_terms import change_terms
 from kitestring.exchange.queue import keeps_place
 
 _PLACES = frozenset({What.NEW, What.TRIGGERED, What.TRADE, What.REPLACED, What.QUEUED})
@@ -39,9 +40,11 @@ def recover(matcher: Matcher, records: Iterable[bytes], at: Instant, position: i
     """
     assert not matcher.opened, "a ledger is read back before anything else happens"
     on_the_way: dict[int, Request] = {}
+    latest = 0
     for line in read_lines(records):
         for entry in line.entries:
             _restore(matcher, entry, line.position, on_the_way)
+            latest = max(latest, entry.at)
             if entry.told_at > at:
                 matcher.schedule(entry.told_at, entry)
             elif entry.told_at and (line.position >= position or entry.told_at == at):
@@ -49,6 +52,7 @@ def recover(matcher: Matcher, records: Iterable[bytes], at: Instant, position: i
         matcher.matched_to = max(matcher.matched_to, line.position)
     matcher.requests = [(each.arrives_at, each.number, each) for each in on_the_way.values()]
     heapq.heapify(matcher.requests)
+    matcher.forget_turns(latest)
     matcher.reckon_due()
 
 
@@ -77,6 +81,8 @@ def _restore(
     market = order.market
     if what in _PLACES:
         order.ahead, order.seen_to = entry.ahead, (position, entry.nth or BETWEEN_FRAMES)
+        if order.collected and what in (What.QUEUED, What.TRADE):
+            order.collected, order.takes = False, order.ord_type is OrdType.MARKET
         if what is What.QUEUED:
             return
     if what is What.REJECTED and order.status is Status.RECEIVED:
@@ -90,6 +96,9 @@ def _restore(
         order.takes = entry.takes
         matcher.account_for(order, market)
         matcher.rest(order, market)
+        matcher.begin_validity(order, entry.at)
+        if entry.at < market.open_at:
+            order.collected = market.collecting = True
     elif what is What.TRIGGERED:
         order.status, order.takes = Status.OPEN, entry.takes
     elif what is What.TRADE:
@@ -110,6 +119,9 @@ def _restore(
         order.qty, order.ord_type = entry.qty, OrdType(entry.order_type)
         order.stop_px, order.takes = Price(entry.trigger_price), entry.takes
         order.modifications += 1
+        change_terms(order, request)
+        if request.validity is not None or request.ttl_minutes:
+            matcher.begin_validity(order, entry.at)
         if keeps_place(before, order):
             matcher.account_for(order, market)
             return

@@ -28,6 +28,7 @@ from kitestring.market.rows import (
 )
 
 _FILE: Final = "order_rules.toml"
+_OTHERS: Final = "*"
 
 
 class OrderRules(DatedRow, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,11 +66,24 @@ class PhaseRule(Row, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ioc: bool
 
 
+class SquareOffRule(DatedRow, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When the *broker* squares off intraday positions of some segments, from a day on.
+
+    Minutes before the end of continuous trading, so that a short session has one, too. ``charge``:
+    rupees for each order it sends, on which 18 % GST comes. ``segments`` of ``["*"]``: all others.
+    """
+
+    segments: tuple[str, ...]
+    before_close_minutes: int
+    charge: int
+
+
 class OrderRuleRows(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The layout of order_rules.toml."""
 
     rules: tuple[OrderRules, ...]
     phases: tuple[PhaseRule, ...]
+    broker_square_offs: tuple[SquareOffRule, ...]
 
 
 class OrderRuleTable(msgspec.Struct, frozen=True):
@@ -77,6 +91,7 @@ class OrderRuleTable(msgspec.Struct, frozen=True):
 
     rules: tuple[OrderRules, ...]
     phases: MappingProxyType[PhaseKind, PhaseRule]
+    square_offs: MappingProxyType[str, tuple[SquareOffRule, ...]]
 
 
 def check_order_rules(rows: OrderRuleRows) -> OrderRuleTable:
@@ -86,7 +101,22 @@ def check_order_rules(rows: OrderRuleRows) -> OrderRuleTable:
         raise wrong_row(_FILE, "phases: every phase needs exactly one row")
     if not rows.rules:
         raise wrong_row(_FILE, "rules: needs at least one row")
-    return OrderRuleTable(ascending(_FILE, "rules", rows.rules), MappingProxyType(phases))
+    square_offs: dict[str, list[SquareOffRule]] = {}
+    for row in rows.broker_square_offs:
+        for segment in row.segments:
+            square_offs.setdefault(segment, []).append(row)
+    if _OTHERS not in square_offs:
+        raise wrong_row(_FILE, 'broker_square_offs: the other segments ("*") need a row')
+    return OrderRuleTable(
+        ascending(_FILE, "rules", rows.rules),
+        MappingProxyType(phases),
+        MappingProxyType(
+            {
+                segment: ascending(_FILE, f"broker_square_offs of {segment}", found)
+                for segment, found in square_offs.items()
+            }
+        ),
+    )
 
 
 @lru_cache(maxsize=1)
@@ -117,3 +147,12 @@ def order_types_accepted(phase: PhaseKind) -> frozenset[OrdType]:
 def ioc_accepted(phase: PhaseKind) -> bool:
     """Whether an immediate-or-cancel order is taken in a phase."""
     return _table().phases[phase].ioc
+
+
+def square_off(day: dt.date, segment: str) -> SquareOffRule:
+    """The broker's square-off of a segment's intraday positions on a day."""
+    table = _table()
+    found = in_force(table.square_offs.get(segment) or table.square_offs[_OTHERS], day)
+    if found is None:
+        raise wrong_row(_FILE, f"broker_square_offs: {segment} has no row for {day}")
+    return found

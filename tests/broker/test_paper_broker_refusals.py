@@ -80,14 +80,14 @@ def test_charges_lessen_what_can_be_traded_with():
     ]
 
 
-def test_before_the_open_and_after_the_close_nothing_is_taken():
+def test_in_the_buffer_and_after_the_close_nothing_is_taken():
     day = World()
-    day.tick("09:07:00", "24000", **QUOTES)
+    day.tick("09:09:00", "24000", **QUOTES)
     day.buy("A", 65)
     day.tick("15:39:59.990", "24000", **QUOTES)
     day.buy("B", 65)
     assert day.told == [
-        "A REJECTED Orders are not accepted in this phase of the session (pre-open).",
+        "A REJECTED Orders are not accepted in this phase of the session (buffer).",
         "B REJECTED Markets are closed right now. Your order cannot be placed.",
     ]
 

@@ -90,7 +90,7 @@ def test_day_seed_and_clock_are_chosen():
 def test_a_settings_file_makes_account_apps_and_switches(tmp_path):
     file = tmp_path / "exchange.yaml"
     file.write_text(
-        "seed: 3\nstart: 09:30\ncash: 2 lakh\n"
+        "seed: 3\nstart: 09:30\naccount:\n  cash: 2 lakh\n  authorised: false\n"
         "person:\n  user_id: ZZ0001\n"
         "apps:\n  - api_key: mine\n    api_secret: hush\n"
         "switches:\n  rate_limits: false\n"
@@ -101,6 +101,7 @@ def test_a_settings_file_makes_account_apps_and_switches(tmp_path):
         assert "seed 3" in text
         assert "09:30:0" in text
         assert asked(text, "/user/profile")["user_id"] == "ZZ0001"
+        assert asked(text, "/user/margins/equity")["available"]["opening_balance"] == 200_000
 
 
 def refused(capsys, *options):

@@ -193,7 +193,8 @@ def test_shares_are_not_carried_as_derivatives():
         (FUTURE, "24000", "24120", "23880"),  # 0.5 %
         (SHARE, "99.95", "101.90", "98"),  # 2 % below ₹100, kept inside the band
         (SHARE, "100", "101", "99"),  # 1 % from ₹100
-        (SHARE, "500", "502.50", "497.50"),  # 0.5 % from ₹500
+        (SHARE, "500", "505", "495"),  # still 1 % at ₹500 (unconfirmed)
+        (SHARE, "500.05", "502.55", "497.55"),  # 0.5 % above
         (CALL, "9.95", "10.40", "9.50"),  # options: 5 % below ₹10
         (CALL, "50", "51.50", "48.50"),  # 3 %
         (CALL, "200", "204", "196"),  # 2 %
@@ -236,8 +237,12 @@ def test_orders_are_taken_while_the_market_trades():
     assert closed_to_orders(SESSION, CLOSE) == (
         "Markets are closed right now. Your order cannot be placed."
     )
-    assert closed_to_orders(SESSION, OPEN - 1) == (
-        "Orders are not accepted in this phase of the session (pre-open)."
+    assert closed_to_orders(SESSION, OPEN - 1) is None
+    assert closed_to_orders(SESSION, OPEN - 1, SL) == (
+        "SL orders are not accepted in this phase of the session (pre-open)."
+    )
+    assert closed_to_orders(SESSION, OPEN - 1, ioc=True) == (
+        "IOC orders are not accepted in this phase of the session (pre-open)."
     )
     assert closed_to_orders(None, OPEN) == (
         "Markets are closed right now. There is no session for this segment today."
@@ -246,8 +251,8 @@ def test_orders_are_taken_while_the_market_trades():
 
 def test_no_fresh_intraday_position_after_15_25():
     late = instant(DAY, dt.time(15, 25))
-    assert intraday_blocked(RULES, FUTURE, SESSION, late - 1) is None
-    assert intraday_blocked(RULES, FUTURE, SESSION, late) == (
+    assert intraday_blocked(RULES, SESSION, late - 1) is None
+    assert intraday_blocked(RULES, SESSION, late) == (
         "Intraday (MIS) orders are blocked after the square-off time. Use NRML or CNC."
     )
 

@@ -39,10 +39,6 @@ WAITED_FOR = {
     "kitestring.broker.instruments_of_day": "the live day, which will begin with it",
     "kitestring.store.instrument_dumps": "the live day, which will keep its lists there",
     "kitestring.engine.replay": "kitestring replay, which will ask it",
-    "kitestring.exchange.depth": "matching, quotes and packets, which speak of one book",
-    "kitestring.exchange.desk": "the wire, which will serve the desk",
-    "kitestring.exchange.desk.order_desk": "the wire, which will answer orders from it",
-    "kitestring.exchange.wire": "kitestring exchange, which will serve it",
 }
 """Alive as soon as something imports it; then its line here must go."""
 

@@ -14,6 +14,7 @@ from kitestring.market.order_rule_rows import (
     ioc_accepted,
     order_rules,
     order_types_accepted,
+    square_off,
 )
 from kitestring.market.rows import parse_rows, read_rows
 
@@ -84,7 +85,33 @@ def test_what_each_phase_accepts(phase, accepted):
 def test_a_phase_without_a_rule_is_a_wrong_row():
     rows = read_rows("order_rules.toml", OrderRuleRows)
     with pytest.raises(ConfigError, match=r"order_rules\.toml.*phases"):
-        check_order_rules(OrderRuleRows(rows.rules, rows.phases[1:]))
+        check_order_rules(OrderRuleRows(rows.rules, rows.phases[1:], rows.broker_square_offs))
+
+
+def test_square_offs_need_a_row_for_the_segments_nobody_names():
+    rows = read_rows("order_rules.toml", OrderRuleRows)
+    with pytest.raises(ConfigError, match=r"order_rules\.toml.*broker_square_offs"):
+        check_order_rules(OrderRuleRows(rows.rules, rows.phases, rows.broker_square_offs[:-1]))
+
+
+@pytest.mark.parametrize(
+    ("segment", "day", "minutes"),
+    [
+        ("EQUITY", dt.date(2026, 11, 20), 10),
+        ("EQUITY_FNO", dt.date(2026, 8, 2), 10),
+        ("EQUITY_FNO", dt.date(2026, 8, 3), 3),
+        ("EQUITY_FNO", dt.date(2026, 12, 6), 3),
+        ("EQUITY_FNO", dt.date(2026, 12, 7), 10),
+        ("FUTURES", dt.date(2026, 8, 2), 5),
+        ("FUTURES", dt.date(2026, 8, 3), 15),
+        ("OPTIONS", dt.date(2026, 12, 7), 20),
+        ("CURRENCY", dt.date(2026, 12, 7), 15),
+        ("COMMODITY", dt.date(2026, 12, 7), 25),
+    ],
+)
+def test_when_the_broker_squares_off(segment, day, minutes):
+    found = square_off(day, segment)
+    assert (found.before_close_minutes, found.charge) == (minutes, 50)
 
 
 def test_a_file_that_is_no_toml_is_named():

@@ -2,8 +2,9 @@
 
 Rules: kite.trade/docs/connect/v3/historical and, for the longest stretch of days per call, the
 staff's answer in kite.trade's forum (3105, 14149). A candle is stamped at its open; the one still
-forming is included (forum, 37886). Days before today come from the market's own history, today is
-made here from the frames as they pass.
+forming is included (forum, 37886). With ``continuous`` every day shows the future that was the
+nearest then, expired since or not. A market that knows its own day is asked for it; of a tape the
+candles of today are made here, from the frames as they pass.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class Past(Protocol):
     """A market that can be asked for any one day before today."""
 
     def day_bars(
-        self, instrument: InstrumentId, day: dt.date, minutes: int
+        self, instrument: Instrument, day: dt.date, minutes: int
     ) -> Sequence[tuple[Bar, int]]:
         """The day's bars, each with the open interest at its end; none of a day it does not know."""
         ...
@@ -69,11 +70,24 @@ class NoPast:
     """A recording of one day knows no other."""
 
     def day_bars(
-        self, instrument: InstrumentId, day: dt.date, minutes: int
+        self, instrument: Instrument, day: dt.date, minutes: int
     ) -> Sequence[tuple[Bar, int]]:
         """Nothing."""
         del instrument, day, minutes
         return ()
+
+
+@runtime_checkable
+class Present(Protocol):
+    """A market that can be asked for today up to now, whether or not anybody watched."""
+
+    def bars_today(self, instrument: InstrumentId, minutes: int, until: Instant) -> Sequence[Bar]:
+        """Today's bars up to an instant, the last one still forming."""
+        ...
+
+    def open_interest(self, instrument: InstrumentId, at: Sequence[Instant]) -> Sequence[int]:
+        """Open interest at some instants of today."""
+        ...
 
 
 class Minute(msgspec.Struct):
@@ -150,14 +164,26 @@ class Asked(msgspec.Struct, frozen=True):
 class Candles:
     """Answers ``GET /instruments/historical/{token}/{interval}``."""
 
-    def __init__(self, past: Past, listing: Listing, sessions: dict[Segment, Session]) -> None:
+    def __init__(
+        self,
+        past: Past,
+        listing: Listing,
+        sessions: dict[Segment, Session],
+        present: Present | None = None,
+    ) -> None:
         self.today = Today()
         self._past = past
+        self._present = present
         self._days: dict[tuple[InstrumentId, dt.date], list[Minute]] = {}
         """Day bars made before: a long stretch of days is made once."""
         self._listing = listing
         self._sessions = sessions
         self._day = listing.day
+
+    @property
+    def asks_the_market(self) -> bool:
+        """Whether today's candles need no frames shown to them."""
+        return self._present is not None
 
     def read(
         self, token: str, interval: str, first: str, last: str, *, continuous: bool, oi: bool
@@ -193,9 +219,9 @@ class Candles:
                 self._day_of(contract, day) if by_day else self._minutes_of(asked, contract, day)
             )
         opens_at = self._open_at(instrument)
-        now_bars = [each for each in self.today.minutes(instrument.id) if each.open_at <= now]
+        now_bars = self._so_far(now, instrument) if asked.last >= _midnight(opens_at) else []
         if by_day:
-            if now_bars and _midnight(opens_at) <= asked.last:
+            if now_bars:
                 bars += _joined(now_bars, lambda _: _midnight(opens_at))
             if minutes == WEEK:
                 bars = _joined(bars, _monday)
@@ -207,7 +233,17 @@ class Candles:
         yield
         return [_candle(bar, oi=asked.oi) for bar in bars if first <= bar.open_at <= last]
 
-    def _days_asked(self, asked: Asked) -> Iterator[tuple[dt.date, InstrumentId]]:
+    def _so_far(self, now: Instant, instrument: Instrument) -> list[Minute]:
+        """Today's minutes: from the market itself, or from the frames that have passed."""
+        present = self._present
+        if present is None:
+            return [each for each in self.today.minutes(instrument.id) if each.open_at <= now]
+        bars = present.bars_today(instrument.id, 1, now)
+        ends = [min(bar.close_at, now) for bar in bars]
+        interest = present.open_interest(instrument.id, ends)
+        return [_minute(bar, bar.open_at, oi) for bar, oi in zip(bars, interest, strict=True)]
+
+    def _days_asked(self, asked: Asked) -> Iterator[tuple[dt.date, Instrument]]:
         """The trading days before today, each with the contract that stands for it."""
         first = ist_date(asked.first)
         if asked.minutes == WEEK:  # a week is whole, whenever it was entered
@@ -217,22 +253,22 @@ class Candles:
         if first > last:
             return
         expiry: dt.date | None = None
-        contract = asked.instrument.id
+        contract = asked.instrument
         for day in calendar.trading_days(first, last):
             if asked.continuous and (expiry is None or day > expiry):
                 expiry = _front_expiry(asked.instrument.name, day)
                 contract = _contract_of(asked.instrument, expiry)
             yield day, contract
 
-    def _day_of(self, contract: InstrumentId, day: dt.date) -> list[Minute]:
-        bars = self._days.get((contract, day))
+    def _day_of(self, contract: Instrument, day: dt.date) -> list[Minute]:
+        bars = self._days.get((contract.id, day))
         if bars is None:
             at = instant(day, dt.time.min)
             found = self._past.day_bars(contract, day, DAY_BAR)
-            bars = self._days[contract, day] = [_minute(bar, at, oi) for bar, oi in found]
+            bars = self._days[contract.id, day] = [_minute(bar, at, oi) for bar, oi in found]
         return bars
 
-    def _minutes_of(self, asked: Asked, contract: InstrumentId, day: dt.date) -> list[Minute]:
+    def _minutes_of(self, asked: Asked, contract: Instrument, day: dt.date) -> list[Minute]:
         found = self._past.day_bars(contract, day, 1)
         if not found:
             return []
@@ -302,11 +338,14 @@ def _front_expiry(name: str, day: dt.date) -> dt.date | None:
     return None
 
 
-def _contract_of(live: Instrument, expiry: dt.date | None) -> InstrumentId:
+def _contract_of(live: Instrument, expiry: dt.date | None) -> Instrument:
     """The future that stood in front then; the live one where it is that, or no other is known."""
     if expiry is None or expiry == live.expiry:
-        return live.id
-    return instrument_id(live.exchange, contracts.future_symbol(live.name, expiry))
+        return live
+    symbol = contracts.future_symbol(live.name, expiry)
+    return msgspec.structs.replace(
+        live, id=instrument_id(live.exchange, symbol), symbol=symbol, token=0, expiry=expiry
+    )
 
 
 def _midnight(at: Instant) -> Instant:

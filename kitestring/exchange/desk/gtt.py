@@ -18,13 +18,13 @@ from kitestring.domain.ids import InstrumentId
 from kitestring.domain.instants import DAY, NEVER, Instant
 from kitestring.domain.instruments import Instrument
 from kitestring.domain.money import UNITS_PER_RUPEE, Price
+from kitestring.domain.sessions import PhaseKind
 from kitestring.exchange.desk.form import Form
 from kitestring.exchange.desk.json_text import number_at, object_at, objects_at, text_at
 from kitestring.exchange.desk.kite_error import KiteError, general_error, input_error
 from kitestring.exchange.desk.kite_time import kite_time
 from kitestring.exchange.desk.order_desk import OrderDesk
 from kitestring.exchange.desk.order_rows import Row, number
-from kitestring.exchange.rules import closed_to_orders
 
 LastPrice = Callable[[InstrumentId], Price]
 """The last traded price of an instrument; 0 where nothing is known."""
@@ -149,7 +149,8 @@ class GttBook:
                 continue
             instrument = trigger.instrument
             market = self._desk.floor.markets.get(instrument.id)
-            if market is None or closed_to_orders(market.session, now) is not None:
+            session = market.session if market is not None else None
+            if session is None or session.phase_at(now) is not PhaseKind.CONTINUOUS:
                 continue
             px = last_price(instrument.id)
             nth = trigger.reached(px) if px > Price(0) else None

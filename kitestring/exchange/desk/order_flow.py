@@ -36,7 +36,7 @@ from kitestring.exchange.desk.order_rows import (
 from kitestring.exchange.desk.order_settings import OrderSettings
 from kitestring.exchange.desk.order_status import OrderStatus
 from kitestring.exchange.desk.order_ticket import NOT_GIVEN, OrderTicket
-from kitestring.exchange.desk.order_words import UNMATCHED, refusal
+from kitestring.exchange.desk.order_words import UNMATCHED, cancel_raw, refusal
 from kitestring.exchange.desk.varieties import leg_meta, market_exit, next_leg, stop_leg
 from kitestring.exchange.fill_models import way_there_us
 from kitestring.exchange.ledger import LedgerEntry, What
@@ -360,32 +360,31 @@ class OrderFlow:
     def _rests(self, order: OrderRecord, entry: LedgerEntry) -> None:
         self._reach_exchange(order)
         exchange = order.ticket.instrument.exchange
-        order_type, price = self._shown(order, entry.price, entry.at)
+        shown = self._shown(order, entry.price, entry.at)
         self._move(
             order,
             order.rests_as,
             exchange_order_id=self._numbers.exchange_order_id(exchange),
             exchange_at=entry.at,
             exchange_update_at=entry.at,
-            order_type=order_type,
-            price=price,
+            **shown,
         )
 
-    def _shown(self, order: OrderRecord, limit_px: int, at: Instant) -> tuple[str, int]:
-        """The order's type and price as the book shows them, for the limit it works at."""
+    def _shown(self, order: OrderRecord, limit_px: int, at: Instant) -> dict[str, object]:
+        """How the book shows an order that works at this limit: its type, price and tags."""
         kind = order.kind
         if kind is OrdType.LIMIT or kind is OrdType.SL:
-            return kind.value, limit_px
+            return {"order_type": kind.value, "price": limit_px}
         known = order.protection_bp != NOT_GIVEN and self.settings.market_becomes_limit
         if order.is_stop or not known:
-            return kind.value, 0
-        if "mktp" not in order.tags:
-            bp = order.protection_bp
-            if bp <= 0:
-                instrument = order.ticket.instrument
-                bp = protection_bp(self.floor.rules, instrument, self.last_px(instrument, at))
-            order.tags = (*order.tags, "mktp", f"mktp:{bp // 100}.{bp % 100:02d}")
-        return OrdType.LIMIT.value, limit_px
+            return {"order_type": kind.value, "price": 0}
+        tags, bp = order.state.tags, order.protection_bp
+        if bp <= 0:
+            instrument = order.ticket.instrument
+            bp = protection_bp(self.floor.rules, instrument, self.last_px(instrument, at))
+        if "mktp" not in tags:
+            tags = (*tags, "mktp", f"mktp:{bp // 100}.{bp % 100:02d}")
+        return {"order_type": OrdType.LIMIT.value, "price": limit_px, "tags": tags}
 
     def _refused(self, order: OrderRecord, entry: LedgerEntry, told_at: Instant) -> None:
         words = refusal(entry.text, self.user_id)
@@ -415,9 +414,9 @@ class OrderFlow:
 
     def _triggered(self, order: OrderRecord, entry: LedgerEntry) -> None:
         order.triggered = True
-        order_type, price = self._shown(order, entry.price, entry.at)
+        shown = self._shown(order, entry.price, entry.at)
         status = _S.OPEN if order.status is _S.TRIGGER_PENDING else order.status
-        self._move(order, status, exchange_update_at=entry.at, order_type=order_type, price=price)
+        self._move(order, status, exchange_update_at=entry.at, **shown)
 
     def _traded(self, order: OrderRecord, entry: LedgerEntry, told_at: Instant) -> None:
         trade = Trade(self._numbers.trade_id(), entry.at, entry.last_qty, entry.last_px)
@@ -462,14 +461,13 @@ class OrderFlow:
             if changed.to_market:
                 order.kind = OrdType.MARKET
         order.triggered = order.triggered and not order.kind.value.startswith("SL")
-        order_type, price = self._shown(order, entry.price, entry.at)
+        shown = self._shown(order, entry.price, entry.at)
         state = order.state
         self._move(
             order,
             order.rests_as if order.status is _S.MODIFIED else order.status,
             quantity=entry.qty,
-            order_type=order_type,
-            price=price,
+            **shown,
             trigger_price=entry.trigger_price,
             validity=changed.validity if changed else state.validity,
             ttl=changed.ttl if changed else state.ttl,
@@ -502,7 +500,7 @@ class OrderFlow:
             self._move(order, order.rests_as, message=words.message, raw=words.raw)
 
     def _withdrawn(self, order: OrderRecord, entry: LedgerEntry, told_at: Instant) -> None:
-        message, raw = order.withdrawn or (entry.text, UNMATCHED if entry.text else "")
+        message, raw = order.withdrawn or (entry.text, cancel_raw(entry.text))
         self._move(
             order,
             _S.CANCELLED,

@@ -52,6 +52,7 @@ class OrderState(msgspec.Struct, frozen=True, gc=False):
     disclosed: int
     price: int
     trigger_price: int
+    tags: tuple[str, ...] = ()
     message: str | None = None
     raw: str | None = None
     exchange_order_id: str | None = None
@@ -107,7 +108,6 @@ class OrderRecord:
         "quantity_left",
         "source",
         "states",
-        "tags",
         "ticket",
         "trades",
         "triggered",
@@ -134,7 +134,6 @@ class OrderRecord:
         self.account_id = account_id
         self.placed_by = placed_by
         self.guid = guid
-        self.tags = tags
         self.parent_order_id = parent_order_id
         self.kind = ticket.order_type
         """What it was asked to be; the book may show a MARKET order as LIMIT."""
@@ -150,6 +149,7 @@ class OrderRecord:
                 ticket.disclosed,
                 int(ticket.price),
                 int(ticket.trigger_price),
+                tags,
             )
         ]
         self.trades: list[Trade] = []
@@ -256,8 +256,8 @@ def order_row(order: OrderRecord, state: OrderState, settings: OrderSettings) ->
         "tag": ticket.tag,
         "guid": order.guid,
     }
-    if order.tags:
-        row["tags"] = list(order.tags)
+    if state.tags:
+        row["tags"] = list(state.tags)
     if ticket.auction_number:
         row["auction_number"] = ticket.auction_number
     return row

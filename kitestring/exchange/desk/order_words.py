@@ -39,6 +39,11 @@ _EXCHANGE: Final = (
 UNMATCHED: Final = "16388 : Unmatched orders cancelled by the system"
 
 
+def cancel_raw(sentence: str) -> str:
+    """What the exchange says where it withdraws an order by itself."""
+    return UNMATCHED if sentence.startswith("The rest of an IOC") else sentence
+
+
 def refusal(sentence: str, account: str) -> Refusal:
     """The floor's sentence in both voices."""
     funds = _FUNDS.search(sentence)

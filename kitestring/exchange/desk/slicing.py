@@ -6,8 +6,6 @@ that needs none. Slices stand alone; one that the money does not reach for fails
 
 from __future__ import annotations
 
-import copy
-
 from kitestring.domain.instruments import Instrument
 from kitestring.domain.money import Price
 from kitestring.domain.orders import Product
@@ -47,14 +45,5 @@ def unaffordable(
     buy: bool,
 ) -> list[str | None]:
     """For each slice in turn, why the account's money does not reach for it; nothing stays tied up."""
-    position = copy.copy(account.position(instrument, product))
-    blocked = account.blocked
-    try:
-        return [
-            account.reserve(position, size, px, buy=buy)
-            if account.grows(position, size, buy=buy)
-            else None
-            for size in sizes
-        ]
-    finally:
-        account.blocked = blocked
+    position = account.position(instrument, product)
+    return account.would_refuse(position, sizes, px, buy=buy)

@@ -36,7 +36,7 @@ from kitestring.exchange.desk.sessions import OpenSession, Sessions
 from kitestring.exchange.market_board import MarketBoard
 from kitestring.exchange.wire.exchange_clock import ExchangeClock
 from kitestring.exchange.wire.feed_connection import FeedConnection, FeedSettings
-from kitestring.exchange.wire.kite_packets import Mode, Modes, PacketBatch
+from kitestring.exchange.wire.kite_packets import Mode, Modes, PacketBatch, message_of
 from kitestring.exchange.wire.pump import Happening
 from kitestring.exchange.wire.step_gate import StepGate
 
@@ -44,6 +44,8 @@ HEARTBEAT: Final = b"\x00"
 _MODES: Final = {"ltp": Mode.LTP, "quote": Mode.QUOTE, "full": Mode.FULL}
 _TOKEN_MAX: Final = (1 << 32) - 1
 _MESSAGE_MAX: Final = 1 << 20
+_SLICE: Final = 1_000
+"""So many instruments are packed before others have their turn."""
 
 
 class Interference(Protocol):
@@ -99,6 +101,7 @@ class KiteFeed:
         self._gate = gate
         self._watch = watch
         self._opened = 0
+        self._ending: dict[FeedConnection, asyncio.Task[None]] = {}
         self._wanted: Modes = np.zeros(0, dtype=np.uint8)
         """By row, the fullest mode of any connection."""
 
@@ -138,6 +141,7 @@ class KiteFeed:
         finally:
             self.connections.remove(connection)
             connection.leave()
+            self._ending.pop(connection, None)
             self._gate.leave(connection)
             self._count_wanted()
             if writer is not None:
@@ -224,7 +228,7 @@ class KiteFeed:
         chosen = self._board.priced(chosen)
         if len(chosen):
             batch = PacketBatch(self._board, chosen, mode)
-            self._send_ticks(connection, batch, connection.mode_of(chosen))
+            self._send_ticks(connection, [(batch, connection.mode_of(chosen))])
 
     def _rows(self, connection: FeedConnection, value: object) -> list[int]:
         """The rows of the tokens in a message, each once; complains of what is no token."""
@@ -262,39 +266,56 @@ class KiteFeed:
 
     # ── what they hear ───────────────────────────────────────────────────────────────────────
 
-    def announce(self, happening: Happening) -> None:
+    async def announce(self, happening: Happening) -> None:
         """Send an event of the day to everybody it concerns: ticks first, then order updates."""
         if not self.connections:
             return
-        batch, rows = None, happening.rows
-        if len(rows):
-            rows = rows[rows < len(self._wanted)]
-            wanted = self._wanted[rows]
-            rows = rows[wanted > 0]
-            if len(rows):
-                batch = PacketBatch(self._board, rows, Mode(int(wanted.max())))
+        batches = await self._packed(happening.rows)
         texts = [
             msgspec.json.encode({"type": "order", "data": update.row}).decode()
             for update in happening.updates
         ]
         stepping = self._clock.speed == "step"
-        for connection in self.connections:
-            modes = None if batch is None else connection.mode_of(batch.rows)
-            some = modes is not None and bool(modes.any())
+        for connection in self.connections.copy():
+            wanted = [(batch, connection.mode_of(batch.rows)) for batch in batches]
+            wanted = [(batch, modes) for batch, modes in wanted if modes.any()]
             if stepping:
-                connection.send(_step_text(happening.number, happening.at, int(some), len(texts)))
-            if some and batch is not None and modes is not None:
-                self._send_ticks(connection, batch, modes)
+                frames, orders = int(bool(wanted)), len(texts)
+                connection.send(_step_text(happening.number, happening.at, frames, orders))
+            if wanted:
+                self._send_ticks(connection, wanted)
             self._send_updates(connection, texts)
+            if len(batches) > 1:
+                await asyncio.sleep(0)
 
-    def _send_ticks(self, connection: FeedConnection, batch: PacketBatch, modes: Modes) -> None:
+    async def _packed(self, rows: Ints) -> list[PacketBatch]:
+        """Those of some rows that anybody wants, packed; others have their turn between large parts."""
+        rows = rows[rows < len(self._wanted)]
+        rows = rows[self._wanted[rows] > 0]
+        if not len(rows):
+            return []
+        most = Mode(int(self._wanted[rows].max()))
+        batches = []
+        for first in range(0, len(rows), _SLICE):
+            if first:
+                await asyncio.sleep(0)
+            batches.append(PacketBatch(self._board, rows[first : first + _SLICE], most))
+        return batches
+
+    def _send_ticks(
+        self, connection: FeedConnection, batches: Sequence[tuple[PacketBatch, Modes]]
+    ) -> None:
+        wanted = [batch.rows[modes > 0] for batch, modes in batches]
+        rows = wanted[0] if len(wanted) == 1 else np.concatenate(wanted)
         if connection.slow:
-            connection.owe(batch.rows[modes > 0])
+            connection.owe(rows)
             return
-        message = batch.message(modes)
+        message = message_of(
+            (batch, np.minimum(modes, np.uint8(batch.most))) for batch, modes in batches
+        )
         messages: Iterable[bytes] = (message,)
         if self.interference is not None:
-            messages = self.interference.ticks(connection, batch.rows[modes > 0], message)
+            messages = self.interference.ticks(connection, rows, message)
         for each in messages:
             self.sent["ticks"] += 1
             connection.send(each)
@@ -326,9 +347,15 @@ class KiteFeed:
                 if connection.stalled_for(loop_at) > self.settings.stalled_s or connection.overrun:
                     connection.cut()
                 elif not self._alive(connection, now):
-                    await connection.close(WSCloseCode.POLICY_VIOLATION, "The session has ended.")
+                    self._end(connection)
                 elif connection.idle and loop_at - connection.sent_at >= beat:
                     self._beat(connection)
+
+    def _end(self, connection: FeedConnection) -> None:
+        """Close a socket, once, without waiting for its client to agree."""
+        if connection not in self._ending:
+            closing = connection.close(WSCloseCode.POLICY_VIOLATION, "The session has ended.")
+            self._ending[connection] = asyncio.create_task(closing)
 
     def _beat(self, connection: FeedConnection) -> None:
         if self.interference is None or self.interference.heartbeat(connection):
@@ -342,8 +369,11 @@ class KiteFeed:
 
     async def close_all(self) -> None:
         """The exchange stops serving."""
-        for connection in self.connections.copy():
-            await connection.close(WSCloseCode.GOING_AWAY, "The exchange is closing.")
+        closing = [
+            connection.close(WSCloseCode.GOING_AWAY, "The exchange is closing.")
+            for connection in self.connections
+        ]
+        await asyncio.gather(*closing)
 
 
 def _step_text(number: int, at: Instant, frames: int, orders: int) -> str:

@@ -12,7 +12,7 @@ and cut to the mode that a connection asked for.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from typing import Final
 
@@ -167,6 +167,7 @@ class PacketBatch:
 
     def __init__(self, board: MarketBoard, rows: Ints, most: Mode = Mode.FULL) -> None:
         self.rows = rows
+        self.most = most
         columns = board.columns(rows)
         index = (columns.token & 0xFF) == INDICES
         self._sorts: list[tuple[Ints | None, _Sort]] = []
@@ -185,6 +186,10 @@ class PacketBatch:
 
     def message(self, modes: Modes) -> bytes:
         """The message for a connection that wants each row in the mode given; empty if none."""
+        return message_of([(self, modes)])
+
+    def packed(self, modes: Modes) -> tuple[int, list[bytes]]:
+        """How many packets those are, and their bytes."""
         count = 0
         parts: list[bytes] = []
         for places, sort in self._sorts:
@@ -196,7 +201,18 @@ class PacketBatch:
                 framed = sort.framed(mode)
                 count += len(chosen)
                 parts.append((framed if len(chosen) == len(framed) else framed[chosen]).tobytes())
-        return b"".join((count.to_bytes(2, "big"), *parts)) if count else b""
+        return count, parts
+
+
+def message_of(batches: Iterable[tuple[PacketBatch, Modes]]) -> bytes:
+    """One message of several batches, each in the modes given; empty if nothing is wanted."""
+    total, parts = 0, [b""]
+    for batch, modes in batches:
+        count, some = batch.packed(modes)
+        total += count
+        parts += some
+    parts[0] = total.to_bytes(2, "big")
+    return b"".join(parts) if total else b""
 
 
 # ── reading packets back ─────────────────────────────────────────────────────────────────────────

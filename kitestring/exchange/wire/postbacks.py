@@ -37,7 +37,7 @@ class Postbacks:
         """Updates that the address did not take with a status below 300."""
         self._waiting: asyncio.Queue[bytes] = asyncio.Queue()
 
-    def announce(self, happening: Happening) -> None:
+    async def announce(self, happening: Happening) -> None:
         """Queue what concerns the app."""
         for update in happening.updates:
             if update.to_postback:

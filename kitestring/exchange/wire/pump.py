@@ -27,8 +27,8 @@ from kitestring.exchange.market_board import MarketBoard
 from kitestring.exchange.wire.exchange_clock import ExchangeClock
 from kitestring.exchange.wire.step_gate import StepGate
 
-_SLICE: Final = 3_000
-"""So many ticks are taken in, or told, before others have their turn."""
+_SLICE: Final = 1_000
+"""So many ticks are taken in before others have their turn."""
 _LATE_S: Final = 0.5
 """A market so far behind its clock tells the sockets of several frames at once."""
 _TELLING_S: Final = 0.05
@@ -92,8 +92,8 @@ class Happening(msgspec.Struct, frozen=True):
 class Listener(Protocol):
     """Who is told of every event."""
 
-    def announce(self, happening: Happening) -> None:
-        """Something happened. Must not wait."""
+    async def announce(self, happening: Happening) -> None:
+        """Something happened; whoever has much to do lets others have their turn."""
         ...
 
     async def taken(self) -> None:
@@ -155,7 +155,7 @@ class Pump:
                 due_at = NEVER
             at = min(frame_at, due_at)
             if self._untold and clock.aim() < at:
-                self._tell(clock.now(), ())
+                await self._tell(clock.now(), ())
             if clock.speed == "step" and not self.gate.open:
                 await clock.changed()
                 continue
@@ -167,7 +167,7 @@ class Pump:
             else:
                 updates = desk.advance(due_at)
                 if updates:
-                    self._announce(due_at, _NOTHING, updates)
+                    await self._announce(due_at, _NOTHING, updates)
                 elif desk.next_due_at <= due_at:
                     in_vain = due_at
             if clock.speed == "max":
@@ -198,13 +198,13 @@ class Pump:
                 await asyncio.sleep(0)
             changed.append(self._board.apply_ticks(ticks[first : first + _SLICE]))
         rows = changed[0] if len(changed) == 1 else np.unique(np.concatenate([_NOTHING, *changed]))
-        self._announce(at, rows, self._desk.advance(at))
+        await self._announce(at, rows, self._desk.advance(at))
         if inserted:
             self._inserted.pop(0)
         else:
             self._take_next()
 
-    def _announce(self, at: Instant, rows: Ints, updates: Sequence[OrderUpdate]) -> None:
+    async def _announce(self, at: Instant, rows: Ints, updates: Sequence[OrderUpdate]) -> None:
         """Tell the listeners; ticks of a market that is catching up are told together."""
         self._untold.append(rows)
         if not updates and self._clock.behind_s(at) > _LATE_S:
@@ -212,12 +212,12 @@ class Pump:
             if loop_at < self._told_at + _TELLING_S:
                 return
             self._told_at = loop_at
-        self._tell(at, updates)
+        await self._tell(at, updates)
 
-    def _tell(self, at: Instant, updates: Sequence[OrderUpdate]) -> None:
+    async def _tell(self, at: Instant, updates: Sequence[OrderUpdate]) -> None:
         untold, self._untold = self._untold, []
         rows = untold[0] if len(untold) == 1 else np.unique(np.concatenate([_NOTHING, *untold]))
         self.gate.shown += 1
         happening = Happening(self.gate.shown, at, rows, updates)
         for listener in self.listeners:
-            listener.announce(happening)
+            await listener.announce(happening)

@@ -29,7 +29,7 @@ def _order_trades(exchange: LocalExchange, call: Call) -> object:
 
 
 def _place(exchange: LocalExchange, call: Call) -> object:
-    return exchange.desk.place(call.now, call.path["variety"], call.form)
+    return exchange.place(call.now, call.path["variety"], call.form)
 
 
 def _weight(call: Call) -> int:
@@ -60,11 +60,15 @@ def _gtt(exchange: LocalExchange, call: Call) -> object:
 
 
 def _place_gtt(exchange: LocalExchange, call: Call) -> object:
-    return exchange.gtt.place(call.now, call.form)
+    answer: object = exchange.gtt.place(call.now, call.form)
+    exchange.watch_waiting()
+    return answer
 
 
 def _modify_gtt(exchange: LocalExchange, call: Call) -> object:
-    return exchange.gtt.modify(call.now, call.path["trigger_id"], call.form)
+    answer: object = exchange.gtt.modify(call.now, call.path["trigger_id"], call.form)
+    exchange.watch_waiting()
+    return answer
 
 
 def _delete_gtt(exchange: LocalExchange, call: Call) -> object:
@@ -84,11 +88,15 @@ def _alert_history(exchange: LocalExchange, call: Call) -> object:
 
 
 def _create_alert(exchange: LocalExchange, call: Call) -> object:
-    return exchange.alerts.create(call.now, call.form)
+    answer: object = exchange.alerts.create(call.now, call.form)
+    exchange.watch_waiting()
+    return answer
 
 
 def _modify_alert(exchange: LocalExchange, call: Call) -> object:
-    return exchange.alerts.modify(call.now, call.path["uuid"], call.form)
+    answer: object = exchange.alerts.modify(call.now, call.path["uuid"], call.form)
+    exchange.watch_waiting()
+    return answer
 
 
 def _delete_alerts(exchange: LocalExchange, call: Call) -> object:

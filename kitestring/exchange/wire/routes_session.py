@@ -5,7 +5,13 @@ from __future__ import annotations
 from kitestring.exchange.desk.kite_error import input_error
 from kitestring.exchange.desk.profile import full_profile, profile, session_row
 from kitestring.exchange.local_exchange import LocalExchange
-from kitestring.exchange.wire.login_page import login_page, redirect_address, token_page
+from kitestring.exchange.wire.login_page import (
+    authorise_page,
+    authorised_page,
+    login_page,
+    redirect_address,
+    token_page,
+)
 from kitestring.exchange.wire.rate_limits import CallClass
 from kitestring.exchange.wire.routes import Call, Page, Route
 
@@ -68,16 +74,26 @@ def _margins(exchange: LocalExchange, call: Call) -> object:
 
 
 def _segment_margins(exchange: LocalExchange, call: Call) -> object:
-    segment = call.path["segment"]
-    if segment not in {"equity", "commodity"}:
-        raise input_error("Invalid segment name.")
-    return exchange.funds.margins(call.now)[segment]
+    return exchange.funds.segment(call.now, call.path["segment"])
 
 
+def _authorise_page(exchange: LocalExchange, call: Call) -> Page:
+    del call
+    return Page(html=authorise_page(exchange.person.user_id))
+
+
+def _authorise(exchange: LocalExchange, call: Call) -> Page:
+    exchange.holdings.confirm(call.path["request_id"])
+    return Page(html=authorised_page())
+
+
+_AUTHORISE = "/connect/portfolio/authorise/holdings/{api_key}/{request_id}"
 _FREE = CallClass.FREE
 ROUTES = (
     Route("GET", "/connect/login", _login_page, _FREE, signed=False),
     Route("POST", "/connect/login", _login, _FREE, signed=False),
+    Route("GET", _AUTHORISE, _authorise_page, _FREE, signed=False),
+    Route("POST", _AUTHORISE, _authorise, _FREE, signed=False),
     Route("POST", "/session/token", _open_session, _FREE, signed=False),
     Route("DELETE", "/session/token", _close_session, _FREE, signed=False),
     Route("POST", "/session/refresh_token", _refresh_session, _FREE, signed=False),

@@ -9,12 +9,14 @@ from functools import lru_cache
 from aiohttp.test_utils import TestClient, TestServer
 
 from kitestring.domain.instants import instant
+from kitestring.exchange.desk.opening_account import OpeningChoice
 from kitestring.exchange.local_exchange import (
     READY_APP,
     ExchangeSettings,
     LocalExchange,
     Switches,
 )
+from kitestring.exchange.market_source import MarketSource
 from kitestring.exchange.synthetic_market import SyntheticFeed
 from kitestring.exchange.wire.kite_server import FAILURES, make_app
 
@@ -37,7 +39,14 @@ class Standing:
 
 @lru_cache(maxsize=4)
 def market(day=DAY):
+    """Two indices, their futures and seven shares: quick to make."""
     return SyntheticFeed(day, 1)
+
+
+@lru_cache(maxsize=2)
+def whole_market(day=DAY):
+    """The market of more than 100 000 instruments that is served."""
+    return MarketSource(day, 1)
 
 
 @lru_cache(maxsize=4)
@@ -50,10 +59,16 @@ def frames_until(at, day=DAY):
     return frames
 
 
-def rehearsal(at="09:20", *, rate_limits=False, day=DAY, apps=(READY_APP,), **switches):
+def rehearsal(
+    at="09:20", *, rate_limits=False, day=DAY, apps=(READY_APP,), account=None, **switches
+):
     """An exchange at a moment of its day, the market shown up to it."""
     clock = Standing(ist(at, day))
-    settings = ExchangeSettings(apps=apps, switches=Switches(rate_limits=rate_limits, **switches))
+    settings = ExchangeSettings(
+        apps=apps,
+        account=account or OpeningChoice(),
+        switches=Switches(rate_limits=rate_limits, **switches),
+    )
     exchange = LocalExchange(settings, market(day), clock)
     for position, frame in enumerate(frames_until(clock.at, day), 1):
         exchange.observe(position, frame)

@@ -418,6 +418,7 @@ def test_a_reader_that_takes_nothing_is_cut_off():
             else:
                 await asyncio.sleep(1)
             assert market.feed.connections == []
+            socket._writer.transport.abort()
 
     run(main)
 

@@ -31,7 +31,7 @@ class Ear:
     def __init__(self, exchange, clock):
         self.exchange, self.clock, self.told = exchange, clock, []
 
-    def announce(self, happening):
+    async def announce(self, happening):
         ids = [self.exchange.board.instruments[row].symbol for row in happening.rows]
         orders = [update.row["order_id"] for update in happening.updates]
         self.told.append((happening.number, happening.at - OPEN_AT, ids, orders))
@@ -104,7 +104,11 @@ def test_floor_then_board_then_desk_then_sockets():
 
     async def main():
         pump, ear = pump_of(exchange, ExchangeClock(OPEN_AT, "max"))
-        ear.announce = lambda _: order.append(("socket", exchange.board.last_px(INFY.id)))
+
+        async def hear(_):
+            order.append(("socket", exchange.board.last_px(INFY.id)))
+
+        ear.announce = hear
         async with running(pump):
             await asyncio.sleep(1)
 

@@ -20,7 +20,8 @@ def taken(limits, at, kind, *, times=10_000, api_key="app", orders=1):
         try:
             limits.take(at, kind, api_key, orders=orders)
         except KiteError as refusal:
-            assert (refusal.status, refusal.error_type) == (429, "NetworkException")
+            if (refusal.status, refusal.error_type) != (429, "NetworkException"):
+                raise
             return count
     return times
 

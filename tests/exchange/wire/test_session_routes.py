@@ -150,13 +150,15 @@ def test_every_route_refuses_a_stranger(route):
         assert (status, body["error_type"], body["message"]) == (403, "TokenException", message)
 
 
-def test_only_login_and_logout_need_no_session():
+def test_only_login_logout_and_the_browsers_pages_need_no_session():
     assert {(route.method, route.path) for route in ROUTES if not route.signed} == {
         ("GET", "/connect/login"),
         ("POST", "/connect/login"),
         ("POST", "/session/token"),
         ("DELETE", "/session/token"),
         ("POST", "/session/refresh_token"),
+        ("GET", "/connect/portfolio/authorise/holdings/{api_key}/{request_id}"),
+        ("POST", "/connect/portfolio/authorise/holdings/{api_key}/{request_id}"),
     }
 
 
