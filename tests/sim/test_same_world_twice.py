@@ -15,7 +15,6 @@ from kitestring.sim.memory_network import Latency
 from kitestring.sim.one_way import OneWay
 
 ROOT = Path(__file__).resolve().parents[2]
-PROGRAM = Path(__file__).with_name("virtual_programs.py")
 
 
 def test_the_same_seed_gives_the_same_trace():
@@ -32,9 +31,9 @@ def test_another_seed_gives_another():
     assert first_difference(one, other) is not None
 
 
-def run_in_a_process(hash_seed, *how):
+def run_in_a_process(hash_seed, *how, program="virtual_programs.py"):
     ran = subprocess.run(
-        [sys.executable, str(PROGRAM), *how],
+        [sys.executable, str(Path(__file__).with_name(program)), *how],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": hash_seed},
         capture_output=True,
