@@ -20,6 +20,13 @@ PROPER_NAMES = {
     "data_alive": "whether an instrument's market data is alive",
     "OrderManager": "the trade's own term (OMS)",
     "order_manager": "its file",
+    "add_signal_handler": "asyncio's name, as the next six: a loop must have them",
+    "remove_signal_handler": "asyncio's",
+    "call_exception_handler": "asyncio's",
+    "default_exception_handler": "asyncio's",
+    "set_exception_handler": "asyncio's",
+    "get_exception_handler": "asyncio's",
+    "_timer_handle_cancelled": "asyncio's",
     "info": "structlog calls it so on whoever writes its lines",
 }
 SELF_STARTING = {
@@ -29,6 +36,8 @@ SELF_STARTING = {
     "benchmarks/*.py": "started from the command line",
 }
 WAITED_FOR = {
+    "kitestring.broker.instruments_of_day": "the live day, which will begin with it",
+    "kitestring.store.instrument_dumps": "the live day, which will keep its lists there",
     "kitestring.engine.replay": "kitestring replay, which will ask it",
 }
 """Alive as soon as something imports it; then its line here must go."""
