@@ -50,18 +50,21 @@ VARIETIES = ("regular",) * 6 + ("amo", "co", "co", "iceberg", "iceberg", "auctio
 
 class Fuzzer:
     def __init__(self, seed, rig):
-        self.draws = Stream(seed, "fuzz")
+        self.words = iter(Stream(seed, "fuzz").raw(1 << 20).tolist())
         self.rig = rig
         self.gtts = GttBook(rig.desk)
         self.alerts = AlertBook(rig.desk)
         self.refusals = []
         self.answered = 0
 
+    def below(self, bound):
+        return (next(self.words) >> 32) * bound >> 32
+
     def one(self, among):
-        return among[self.draws.one_below(len(among))]
+        return among[self.below(len(among))]
 
     def chance(self, percent):
-        return self.draws.one_below(100) < percent
+        return self.below(100) < percent
 
     def form(self):
         instrument = self.one((SBIN, SBIN, FUTURE, CALL))
@@ -73,8 +76,8 @@ class Fuzzer:
             "quantity": str(self.one((1, 2, 4, 40)) * (10 if share else 65)),
             "product": self.one(("MIS", "CNC" if share else "NRML")),
             "order_type": self.one(("MARKET", "LIMIT", "LIMIT", "SL", "SL-M")),
-            "price": str(PRICES[instrument] + self.draws.one_below(7) - 3),
-            "trigger_price": str(PRICES[instrument] + self.draws.one_below(41) - 20),
+            "price": str(PRICES[instrument] + self.below(7) - 3),
+            "trigger_price": str(PRICES[instrument] + self.below(41) - 20),
             "market_protection": "-1",
             "validity": self.one(("DAY", "DAY", "DAY", "IOC", "TTL")),
             "validity_ttl": "1",
@@ -135,10 +138,10 @@ class Fuzzer:
         known = list(rig.desk._orders)
         order_id = self.one(known) if known and self.chance(95) else self.one(ABSURD)
         if known and self.chance(60):
-            order_id = known[-1 - self.draws.one_below(min(len(known), 8))]
+            order_id = known[-1 - self.below(min(len(known), 8))]
         order = rig.desk._orders.get(order_id)
         variety = order.ticket.variety if order and self.chance(90) else self.one(VARIETIES)
-        choice = self.draws.one_below(100)
+        choice = self.below(100)
         condition, orders, basket = self.json_text()
         if choice < 45:
             source = Source.APP if self.chance(85) else self.one(tuple(Source))
@@ -150,7 +153,7 @@ class Fuzzer:
             return rig.desk.cancel(now, variety, order_id, parent)
         if choice < 84:
             return (rig.desk.history(now, order_id), rig.desk.order_trades(now, order_id))
-        gtt_id = str(100_000 + self.draws.one_below(40)) if self.chance(90) else self.one(ABSURD)
+        gtt_id = str(100_000 + self.below(40)) if self.chance(90) else self.one(ABSURD)
         form = Form(
             {
                 "type": self.one(("single", "single", "two-leg", "")),
@@ -195,7 +198,7 @@ class Fuzzer:
         for number in range(requests):
             if self.chance(30):
                 instrument = self.one(tuple(last))
-                last[instrument] = round(last[instrument] + (self.draws.one_below(5) - 2) * 0.5, 2)
+                last[instrument] = round(last[instrument] + (self.below(5) - 2) * 0.5, 2)
                 rig.tick(instrument, last[instrument], qty=self.one((65, 200, 5000)), traded=500)
                 last_px = lambda id_: rig.floor.markets[id_].last_px(rig.now)  # noqa: E731
                 self.gtts.advance(rig.now, last_px)
