@@ -64,6 +64,7 @@ _OPTION_LOTS: Final = {
 _FUTURE_LOTS: Final = {
     "NIFTY": 120_000,
     "BANKNIFTY": 60_000,
+    "SENSEX": 60_000,
     "CRUDEOIL": 110_000,
     "CRUDEOILM": 120_000,
     "NATURALGAS": 130_000,
