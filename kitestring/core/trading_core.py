@@ -396,9 +396,8 @@ class TradingCore:
             if book.trade is None or book.trade.trail_by is None:
                 continue
             if any(bar.instrument == row.source and bar.minutes == row.minutes for bar in bars):
-                close = self._views[row.instrument].last_px
                 self.portfolio.touch(book)  # a best close counts even where the stop stays
-                if self.exits.trail(book, close):
+                if self.exits.trail(book, self._views[row.instrument].last_px):
                     self._settle(book)
 
     def _square_off(self, at: Instant) -> None:
