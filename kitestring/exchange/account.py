@@ -296,6 +296,14 @@ class Account:
             position.drop_order(qty, buy=buy)
             self._tie_up(position)
 
+    def take_back(self, position: AccountPosition, terms: tuple[int, ...]) -> None:
+        """A change of a working order was refused: its position stands exactly as before.
+
+        Releasing and reserving again would not do: orders of one side count at their average price.
+        """
+        position.restore(terms)
+        self._tie_up(position)
+
     def book_trade(self, position: AccountPosition, qty: int, px: Price, *, buy: bool) -> Money:
         """Book a trade of a working order; returns its traded value including the multiplier."""
         value = px * (qty * position.instrument.multiplier)
@@ -337,8 +345,7 @@ class Account:
             else None
             for size in sizes
         ]
-        position.restore(terms)
-        self._tie_up(position)
+        self.take_back(position, terms)
         return answers
 
     def convert(

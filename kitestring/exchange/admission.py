@@ -168,7 +168,7 @@ class Admission(TimedFloor):
         assert position is not None
         account = self.account
         before = (order.qty, order.ord_type, order.limit_px, order.stop_px)
-        terms = terms_of(order)
+        terms, tied_up = terms_of(order), position.terms()
         was = order.ord_type
         account.release(position, order.leaves, buy=order.buy)
         change_order(order, request)
@@ -192,7 +192,7 @@ class Admission(TimedFloor):
         if sentence is not None:
             order.qty, order.ord_type, order.limit_px, order.stop_px = before
             restore_terms(order, terms)
-            self.account_for(order, market)
+            account.take_back(position, tied_up)
             self.tell(What.REPLACE_REJECTED, order, at, request.number, sentence)
             return
         order.modifications += 1

@@ -1,6 +1,7 @@
+import pytest
 from paper_world import CALL, FUTURE, IOC, SHARE, World
 
-from kitestring.domain.money import price
+from kitestring.domain.money import price, rupees_text
 from kitestring.domain.orders import OrdType, Product
 from kitestring.exchange.fill_models import INSTANT
 
@@ -317,6 +318,21 @@ def test_a_stop_is_trailed():
     day.modify("A", stop_px="24050")
     day.tick("10:00:04", "24050", bid=("24049", 65), ask=("24051", 65))
     assert day.told == ["A NEW", "A REPLACED", "A TRIGGERED", "A TRADE 65 @ 24049.00"]
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_refused_change_leaves_the_margin_of_every_order_as_it_was(refused):
+    day = World()
+    day.tick("10:00:00", "24000", **TIGHT, vol=1000)
+    day.buy("A", 65, LIMIT, price="23990")
+    day.buy("B", 130, LIMIT, price="23600")
+    day.tick("10:00:02", "24000", **TIGHT, vol=1000)
+    if refused:
+        day.modify("A", price="23990.05")
+    day.cancel("A")
+    assert day.told[-1] == "A CANCELED"
+    # What is left works at the average of both, 23 730: 11.3 % of 130 × 23 730, rounded up.
+    assert rupees_text(day.broker.matcher.account.blocked) == "348593.70"
 
 
 def test_a_bad_change_leaves_the_order_as_it_was():
