@@ -88,26 +88,24 @@ class Account:
 
     def weigh(self, at: Instant) -> Standing:
         """The day's result alone, for the watch on losses; one struct, filled anew each time."""
-        unrealised, open_positions = Money(0), 0
-        standing, views, stale_after = self._weighed, self._views, self._stale_after
+        portfolio, views, oldest = self._portfolio, self._views, at - self._stale_after
+        day_pnl, held = portfolio.realised - portfolio.charges_money, portfolio.open_by_instrument
+        standing = self._weighed
         standing.marks_fresh = True
-        for instrument, books in self._portfolio.open_by_instrument.items():
+        for instrument, books in held.items():
             view = views[instrument]
-            if at - view.last_at > stale_after:
+            if view.last_at < oldest:
                 standing.marks_fresh = False
                 standing.marks_why = (
                     f"{view.instrument.symbol} last traded at {ist_clock(view.last_at)}"
                 )
             px = view.last_px
             for book in books:
-                unrealised += px * (book.net_qty * book.multiplier) - book.open_cost
-                open_positions += 1
-        portfolio = self._portfolio
-        day_pnl = portfolio.realised + unrealised - portfolio.charges_money
+                day_pnl += px * (book.net_qty * book.multiplier) - book.open_cost
         standing.at = at
         standing.day_pnl = day_pnl
         standing.equity = standing.opening_equity + day_pnl
-        standing.open_positions = open_positions
+        standing.open_positions = len(held)  # The watch asks only whether there is any.
         return standing
 
     def unrealised(self) -> Money:

@@ -50,6 +50,7 @@ MODIFICATIONS_MAX: Final = 20
 RETRY_SECONDS_MAX: Final = 60
 
 _RESTING: Final = (OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED)
+_ENTRY: Final = Purpose.ENTRY  # A member of an enum takes 80 ns to find, a name of the module 10.
 
 
 class Exits:
@@ -74,8 +75,10 @@ class Exits:
             or (trade is not None and trade.leaving is None and trade.stop_px is None)
         ):
             return []  # Nothing works and nothing is to be protected: what most looks find.
-        working = list(by_id.values()) if by_id else []
-        exits = [order for order in working if order.is_exit]
+        exits: list[Order] = []
+        entries: list[Order] = []
+        for order in by_id.values() if by_id else ():
+            (entries if order.purpose is _ENTRY else exits).append(order)
         if book.net_qty == 0:
             return [_cancel(order, at, "flat") for order in exits if order.status in _RESTING]
         if trade is None:
@@ -87,15 +90,15 @@ class Exits:
             return [
                 _cancel(order, at, "wrong side") for order in astray if order.status in _RESTING
             ]
-        turning = [order for order in working if not order.is_exit and order.side is closing]
-        if turning:
-            return self._turn(trade, turning, at)
+        if entries:
+            turning = [order for order in entries if order.side is closing]
+            if turning:
+                return self._turn(trade, turning, at)
         if trade.leaving is None:
             released = [order for order in exits if order.triggered_at is not None]
             if not released:
                 return self._protect(book, trade, exits, at)
             trade.leaving = ExitReason.TRAIL if trade.trailed else ExitReason.STOP
-        entries = [order for order in working if not order.is_exit]
         return self._leave(book, trade, (entries, exits), (bid, ask, last), at)
 
     def _turn(self, trade: OpenTrade, turning: list[Order], at: Instant) -> list[Want]:

@@ -363,8 +363,7 @@ class MarketDataEngine:
     def accept_bar_frame(self, frame: BarFrame) -> list[Bar]:
         """Take all recorded bars of one instant; bars closed by them in the house's order."""
         if len(frame.bars) == 1:
-            (bar,) = frame.bars
-            bars = self.accept_bar(bar)
+            bars = self.accept_bar(frame.bars[0])
         else:
             bars = []
             for bar in frame.bars:

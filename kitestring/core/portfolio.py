@@ -40,6 +40,7 @@ class Portfolio:
         "fills",
         "open_by_instrument",
         "realised",
+        "trailing",
     )
 
     def __init__(
@@ -57,6 +58,8 @@ class Portfolio:
         self.charges_money = Money(0)
         """All charges so far, rounded to 1/10 000 rupee: for limits and display."""
         self.fills = 0
+        self.trailing = False
+        """Whether any position of the day has trailed its stop: where none does, no bar asks."""
         self._instruments = instruments
         self._charge_book = charge_book
         self._dirty = dirty
@@ -150,42 +153,51 @@ class Portfolio:
                 total = total + book.unrealised(marks[instrument])
         return total
 
-    def mark(self, instrument: InstrumentId, px: Price) -> Sequence[Book]:
-        """A new price for positions held: best and worst so far. Returns the books at their target."""
+    def mark(self, held: Sequence[Book], px: Price) -> Sequence[Book]:
+        """A new price for what is held of an instrument: best and worst so far.
+
+        Returns the books at their target.
+        """
         reached: list[Book] | None = None
-        for book in self.open_by_instrument.get(instrument, ()):
+        dirty = self._dirty
+        for book in held:
             trade = book.trade
             assert trade is not None
             pnl = px * (book.net_qty * book.multiplier) - book.open_cost + trade.brought
             if pnl > trade.mfe:
                 trade.mfe = pnl
-                self.touch(book)
+                dirty[CELL + book.strategy] = book
             elif pnl < trade.mae:
                 trade.mae = pnl
-                self.touch(book)
+                dirty[CELL + book.strategy] = book
             if trade.target_px is not None and _at_target(book, trade, px):
                 reached = [*(reached or ()), book]
-        return reached or _NO_BOOKS
+        return _NO_BOOKS if reached is None else reached
 
-    def mark_bar(self, bar: Bar) -> Sequence[Book]:
+    def mark_bar(self, held: Sequence[Book], bar: Bar) -> Sequence[Book]:
         """The same for a recorded bar; the broker has matched it before, stops first."""
         reached: list[Book] | None = None
-        for book in self.open_by_instrument[bar.instrument]:
+        dirty = self._dirty
+        for book in held:
             trade = book.trade
             assert trade is not None
             units = book.net_qty * book.multiplier
-            best, worst = (bar.high, bar.low) if units > 0 else (bar.low, bar.high)
-            pnl = best * units - book.open_cost + trade.brought
+            if units > 0:
+                best, worst = bar.high, bar.low
+            else:
+                best, worst = bar.low, bar.high
+            base = trade.brought - book.open_cost
+            pnl = best * units + base
             if pnl > trade.mfe:
                 trade.mfe = pnl
-                self.touch(book)
-            pnl = worst * units - book.open_cost + trade.brought
+                dirty[CELL + book.strategy] = book
+            pnl = worst * units + base
             if pnl < trade.mae:
                 trade.mae = pnl
-                self.touch(book)
+                dirty[CELL + book.strategy] = book
             if trade.target_px is not None and _at_target(book, trade, best):
                 reached = [*(reached or ()), book]
-        return reached or _NO_BOOKS
+        return _NO_BOOKS if reached is None else reached
 
     def touch(self, book: Book) -> None:
         """Have a book written with the next commit: whoever changes its running trade says so.
@@ -276,6 +288,8 @@ class Portfolio:
         Not in the order of their fills, which a restart would not know: targets hit by the same
         tick are left in this order.
         """
+        if book.trade is not None and book.trade.trail_by is not None:
+            self.trailing = True
         held = self.open_by_instrument.get(book.instrument, ())
         if book.net_qty and len(held) == 1 and held[0] is book:
             return

@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from kitestring.core.cells import Dirty
-from kitestring.core.risk_limits import ENTRY_LIMITS, Limits, resolve, time_of_day
+from kitestring.core.risk_limits import ENTRY_LIMITS, resolve, time_of_day
 from kitestring.core.risk_state import (
     RISK_CELL,
     EntryRequest,
@@ -60,6 +60,9 @@ _PRUNE_AT: Final = 8
 every commit, so that keeping many costs more than dropping them often."""
 
 
+_NO_LIMIT: Final = Money(1 << 80)
+
+
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """How much of one limit is used: for the list of limits and the state file."""
 
@@ -88,7 +91,7 @@ class RiskEngine:
     of cells to write with the next commit; risk puts its state there whenever it changes.
     """
 
-    __slots__ = ("_dirty", "_limits", "_plans", "state")
+    __slots__ = ("_daily_loss", "_dirty", "_drawdown", "_limits", "_plans", "state")
 
     def __init__(
         self,
@@ -97,7 +100,10 @@ class RiskEngine:
         session_date: dt.date,
         dirty: Dirty,
     ) -> None:
-        self._limits: Limits = resolve(settings, capital)
+        limits = self._limits = resolve(settings, capital)
+        # Asked at every mark: what is off is a loss nobody can make.
+        self._daily_loss = _NO_LIMIT if limits.daily_loss is None else limits.daily_loss
+        self._drawdown = _NO_LIMIT if limits.drawdown is None else limits.drawdown
         self._dirty = dirty
         self._plans: dict[str, _Plan] = {}
         self.state = RiskState(date=session_date.isoformat(), peak_equity=Money(0))
@@ -207,11 +213,7 @@ class RiskEngine:
         elif state.higher_seen_at:
             state.higher_seen_at = 0
             self._dirty[RISK_CELL] = state
-        limits = self._limits
-        daily, drawdown = limits.daily_loss, limits.drawdown
-        if (daily is None or -standing.day_pnl < daily) and (
-            drawdown is None or peak - equity < drawdown
-        ):
+        if -standing.day_pnl < self._daily_loss and peak - equity < self._drawdown:
             if state.pending is not None:
                 state.pending = None
                 self._dirty[RISK_CELL] = state

@@ -167,10 +167,10 @@ class BarFeed:
         self._last_close = close_at
         self.bar = bar
         open_at = bar.open_at
-        if open_at < self._day_open:
-            self._before += 1
-        elif open_at < self._day_end:
+        if self._day_open <= open_at < self._day_end:
             self.today += 1
+        elif open_at < self._day_open:
+            self._before += 1
         else:
             self._next_day(open_at)
         if open_at >= self._own_day_end:

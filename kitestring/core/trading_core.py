@@ -295,9 +295,9 @@ class TradingCore:
         if not held:
             return
         for view in believed:
-            instrument = view.instrument.id
-            if instrument in held:
-                reached = self.portfolio.mark(instrument, view.last_px)
+            books = held.get(view.instrument.id)
+            if books is not None:
+                reached = self.portfolio.mark(books, view.last_px)
                 if reached:
                     self._at_target(reached)
         if at >= self.state.next_watch:
@@ -311,8 +311,9 @@ class TradingCore:
         held = self.portfolio.open_by_instrument
         if held:
             for bar in frame.bars:
-                if bar.instrument in held:
-                    reached = self.portfolio.mark_bar(bar)
+                books = held.get(bar.instrument)
+                if books is not None:
+                    reached = self.portfolio.mark_bar(books, bar)
                     if reached:
                         self._at_target(reached)
         if closed:
@@ -377,7 +378,7 @@ class TradingCore:
         self.facts.extend(bars)
         if len(self.facts) > FACTS_MAX:
             self.must_commit = True
-        if self.portfolio.open_by_instrument:
+        if self.portfolio.trailing:
             self._trail(bars)
         for said in self.strategies.decide(bars, at, self._positions, self._reference):
             self.facts.append(said)
@@ -395,9 +396,8 @@ class TradingCore:
             if book.trade is None or book.trade.trail_by is None:
                 continue
             if any(bar.instrument == row.source and bar.minutes == row.minutes for bar in bars):
-                close = self._views[row.instrument].last_px
                 self.portfolio.touch(book)  # a best close counts even where the stop stays
-                if self.exits.trail(book, close):
+                if self.exits.trail(book, self._views[row.instrument].last_px):
                     self._settle(book)
 
     def _square_off(self, at: Instant) -> None:

@@ -119,17 +119,17 @@ class TradingDay:
         at = frame.received_at
         if type(frame) is TickFrame:
             ticks = frame.ticks
-            # A stamp from the future must not ring tomorrow's bells.
-            reached = min(ticks[0].event_at, at)
+            reached = ticks[0].event_at
+            if reached > at:  # noqa: PLR1730 - min() would cost a call per frame
+                reached = at  # A stamp from the future must not ring tomorrow's bells.
             # What the broker says at this very instant comes after it has seen the frame.
             if core.next_due_at <= reached or broker.next_due_at < at:
                 self._catch_up(reached, at - 1)
             self._frame_left = left = len(ticks)
             self.ticks += left
-            of_bars = False
         else:
             assert type(frame) is BarFrame
-            of_bars = True
+            ticks = ()
             # A bar's frame arrives at its close: what is due by then is due before it.
             first = frame.bars[0]
             if core.next_due_at < first.close_at or broker.next_due_at <= first.open_at:
@@ -139,7 +139,8 @@ class TradingDay:
         broker.observe(position, frame)
         if broker.next_due_at <= at:
             self._catch_up(-1, at)
-        if type(frame) is TickFrame and ticks[-1].event_at >= core.next_due_at:
+        if ticks and ticks[-1].event_at >= core.next_due_at:
+            assert type(frame) is TickFrame
             frame = self._take_first_parts(frame)
         self._frame_left = 0
         self.inbox = inbox = self.inbox + 1
@@ -147,7 +148,7 @@ class TradingDay:
         commands = core.step(frame)
         if core.must_commit:
             self._commit(commands)
-        if of_bars and core.next_due_at <= at:
+        if not ticks and core.next_due_at <= at:  # A bar's timers come after it.
             self._catch_up(at, at)
 
     def _take_rest(self) -> None:
