@@ -186,8 +186,12 @@ class Account:
 
     @property
     def charges(self) -> ChargeUnits:
-        """Charges of the day, unrounded."""
+        """Charges of the day, unrounded; what is added here for no trade is paid by the equity purse."""
         return ChargeUnits(sum(int(purse.charges) for purse in self.purses))
+
+    @charges.setter
+    def charges(self, total: ChargeUnits) -> None:
+        self.equity.charges += total - self.charges
 
     @property
     def blocked(self) -> Money:

@@ -126,16 +126,25 @@ class RiskBook:
 
     def _scan(self, legs: Sequence[Leg], rates: UnderlyingRates, *, expiring: bool) -> Requirement:
         filled = [self._states(leg, rates, expiring=expiring) for leg in legs]
-        calendar_bp = rates.calendar_bp if len({leg.instrument.expiry for leg in legs}) > 1 else 0
-        worst: tuple[int, int, list[_State]] | None = None
-        for scenario in range(SCENARIOS + 1):
-            taken = [max(states, key=lambda state: state.losses[scenario]) for states in filled]
-            lost = sum(state.losses[scenario] for state in taken)
-            charge = _calendar_charge(legs, taken, calendar_bp) if calendar_bp else 0
-            if worst is None or lost + charge > worst[0]:
-                worst = (lost + charge, scenario, taken)
-        assert worst is not None
-        total, _, taken = worst
+        dearest = (
+            states[0].losses
+            if len(states) == 1
+            else tuple(map(max, zip(*(state.losses for state in states), strict=True)))
+            for states in filled
+        )
+        totals = [sum(losses) for losses in zip(*dearest, strict=True)]
+        if len({leg.instrument.expiry for leg in legs}) > 1:
+            open_ended = [states for states in filled if len(states) > 1]
+            charges: dict[tuple[int, ...], int] = {}
+            for scenario in range(SCENARIOS + 1):
+                deltas = tuple(state.delta for state in _taken(open_ended, scenario))
+                charge = charges.get(deltas)
+                if charge is None:
+                    taken = _taken(filled, scenario)
+                    charge = charges[deltas] = _calendar_charge(legs, taken, rates.calendar_bp)
+                totals[scenario] += charge
+        total = max(totals)
+        taken = _taken(filled, totals.index(total))
         exposure = sum(state.exposure for state in taken)
         premium = sum(state.premium for state in taken)
         additional = sum(state.additional for state in taken)
@@ -149,22 +158,27 @@ class RiskBook:
     def _states(self, leg: Leg, rates: UnderlyingRates, *, expiring: bool) -> tuple[_State, ...]:
         low, high = leg.net_qty - leg.working_sell, leg.net_qty + leg.working_buy
         if leg.instrument.kind is InstrumentKind.FUTURE:
-            return (
-                _future_state(_signed_value(leg, low), rates),
-                _future_state(_signed_value(leg, high), rates),
-            )
+            quantities = (low, high) if high != low else (low,)
+            return tuple(_future_state(_signed_value(leg, qty), rates) for qty in quantities)
         array = self.array_of(leg.instrument)
         opening = max(high, 0) - max(leg.net_qty, 0)
         bid = int(leg.buy_value) * opening // leg.working_buy if opening else 0
         bought = int(leg.open_cost) + int(leg.buy_value) - bid
         sold = int(leg.open_cost) - int(leg.sell_value)
-        reached = [(low, sold), (high, bought)]
+        reached = [(low, sold)]
+        if high != low:
+            reached.append((high, bought))
         if leg.working_buy and leg.working_sell:
             reached.append((leg.net_qty, int(leg.open_cost)))
         return tuple(
             _option_state(leg.instrument, array, rates, qty, paid, bid, expiring=expiring)
             for qty, paid in reached
         )
+
+
+def _taken(filled: Sequence[tuple[_State, ...]], scenario: int) -> list[_State]:
+    """The dearest state of each leg in one scenario."""
+    return [max(states, key=lambda state: state.losses[scenario]) for states in filled]
 
 
 def needs_scan(legs: Sequence[Leg]) -> bool:

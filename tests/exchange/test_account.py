@@ -96,6 +96,16 @@ def test_an_order_too_large_is_refused_and_changes_nothing():
     assert books.available == Money(0)
 
 
+def test_it_can_be_asked_what_it_would_refuse_and_nothing_stays_tied_up():
+    books = account("1000")
+    position = books.position(SHARE, CNC)
+    books.reserve(position, 2, price(100), buy=True)
+    first, second, third = books.would_refuse(position, [5, 4, 3], price(100), buy=True)
+    assert (first, third) == (None, None)
+    assert second.startswith("Insufficient funds. Required margin is 400.00 but available margin")
+    assert (books.blocked, position.working_buy, position.buy_value) == (money(200), 2, money(200))
+
+
 def test_closing_needs_no_margin_and_frees_it():
     books = account("1000")
     position = books.position(SHARE, CNC)

@@ -110,6 +110,15 @@ def test_a_hedge_that_only_works_saves_nothing_yet():
     assert book().requirement([short, hedge]).total < waiting.total / 2
 
 
+def test_orders_on_both_sides_of_a_held_option_may_all_stay_unfilled():
+    option, future = held(call(24000), LOT, 1), Leg(FAR_FUTURE, NRML)
+    option.add_order(LOT, price(1), buy=True)
+    future.add_order(2 * LOT, price(1), buy=True)
+    before = book().requirement([option, future]).total
+    option.add_order(LOT, price(1), buy=False)
+    assert book().requirement([option, future]).total >= before
+
+
 def test_an_order_that_closes_costs_nothing():
     future = held(FAR_FUTURE, LOT, 24000)
     option = held(put(24000), LOT, 400)

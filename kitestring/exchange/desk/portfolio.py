@@ -154,13 +154,16 @@ def _is_shown(position: AccountPosition) -> bool:
 
 
 def _convertible(position: AccountPosition, *, buy: bool, overnight: bool) -> int:
-    """How much of a position, held on this side, is of before today or of today."""
+    """How much of a position, held on this side, is of before today or of today.
+
+    What is held and not of before today was traded today: no more than both can be converted.
+    """
     sign = 1 if buy else -1
     whole, before = position.net_qty * sign, position.overnight_left * sign
     if overnight:
         return min(before, whole)
     traded = position.bought_qty if buy else position.sold_qty
-    return min(whole - max(before, 0), traded)
+    return min(whole, traded)
 
 
 def _average(value: Money, units: int) -> Price:

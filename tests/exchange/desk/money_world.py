@@ -67,7 +67,17 @@ GOLD = listed(
     multiplier=10,
     expiry=dt.date(2026, 12, 4),
 )
-LISTING = Listing(DAY, (*instruments_on(DAY), CALL, HEDGE, GOLD))
+UNCHARGED = listed(
+    "NCO",
+    "COTTON26DECFUT",
+    InstrumentKind.FUTURE,
+    Segment.FUTURES,
+    "COTTON",
+    78_001 << 8 | 12,
+    expiry=dt.date(2026, 12, 31),
+)
+"""Listed, but no charge row names its exchange."""
+LISTING = Listing(DAY, (*instruments_on(DAY), CALL, HEDGE, GOLD, UNCHARGED))
 CLOSES = {
     LISTING.find(*key).id: price(px)
     for key, px in {

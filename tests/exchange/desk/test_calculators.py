@@ -17,6 +17,7 @@ from money_world import (
     NRML,
     RELIANCE,
     SBIN,
+    UNCHARGED,
     Desk,
     fits,
 )
@@ -263,6 +264,13 @@ def test_a_body_that_is_no_list_of_orders_is_refused(body):
         desk.calculators.contract_note,
     ):
         refusal(ask, body)
+
+
+def test_charges_nobody_knows_are_not_guessed():
+    ask = Desk(BARE).calculators
+    body = [item(UNCHARGED, "BUY", 1, px=50_000, average_price=50_000)]
+    for question in (ask.order_margins, ask.basket_margins, ask.contract_note):
+        assert "No charges are known for COTTON26DECFUT" in refusal(question, body)
 
 
 def test_a_price_nobody_knows_is_asked_for():

@@ -208,6 +208,29 @@ def test_only_what_is_there_can_be_converted():
         desk.portfolio.convert(NOW, Form({}))
 
 
+def test_a_part_of_what_was_carried_moves_at_its_own_cost():
+    desk = Desk(BARE)
+    desk.account.carry({GOLD.id: GOLD}, {(GOLD.id, NRML): (2, price(100))})
+    assert desk.convert(GOLD, NRML, MIS, 1, position_type="overnight") is True
+    for product in (NRML, MIS):
+        row = desk.row("net", GOLD, product)
+        assert (row["overnight_quantity"], row["buy_value"], row["average_price"]) == (1, 1000, 100)
+
+
+def test_a_refused_conversion_realises_nothing():
+    desk = Desk(BARE)
+    bought = desk.trade(SBIN, CNC, 10, "900")
+    desk.account.reserve(bought, 10, price(950), buy=False)
+    desk.trade(SBIN, MIS, -5, "940")
+    before = desk.portfolio.positions(NOW), desk.funds.margins(NOW)
+    assert desk.convert(SBIN, MIS, CNC, 5, side="SELL") == "HoldingException"
+    assert (desk.portfolio.positions(NOW), desk.funds.margins(NOW)) == before
+    desk.account.release(bought, 10, buy=False)
+    assert desk.convert(SBIN, MIS, CNC, 5, side="SELL") is True
+    assert desk.account.realised == money(200)
+    assert desk.row("net", SBIN, CNC)["quantity"] == 5
+
+
 def test_a_short_becomes_delivery_only_as_far_as_shares_are_held():
     desk = Desk()
     desk.trade(RELIANCE, MIS, -25, "1400")
@@ -217,7 +240,10 @@ def test_a_short_becomes_delivery_only_as_far_as_shares_are_held():
 
 
 @given(
-    st.lists(st.tuples(st.integers(-9, 9), st.integers(1, 10**6)), max_size=8),
+    st.lists(
+        st.tuples(st.sampled_from([MIS, NRML]), st.integers(-9, 9), st.integers(1, 10**6)),
+        max_size=8,
+    ),
     st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans(), st.integers(1, 9)), max_size=8),
     st.integers(-5, 5),
 )
@@ -229,9 +255,9 @@ def test_conversions_move_no_money(rows, moves, carried):
     )
     if carried:
         desk.account.carry({GOLD.id: GOLD}, {(GOLD.id, NRML): (carried, price(100))})
-    for qty, px in rows:
+    for product, qty, px in rows:
         if qty:
-            desk.trade(GOLD, NRML, qty, px)
+            desk.trade(GOLD, product, qty, px)
     desk.prices.last[GOLD.id] = price(50)
 
     def state():
