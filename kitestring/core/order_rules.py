@@ -13,6 +13,7 @@ from kitestring.domain.instruments import Instrument, InstrumentKind
 from kitestring.domain.money import Price, on_tick_down, on_tick_up, show_rupees
 from kitestring.domain.orders import OrderIntent, OrdType, Product, Side, TimeInForce
 from kitestring.domain.sessions import PhaseKind
+from kitestring.market.order_rule_rows import ioc_accepted, order_types_accepted
 
 SLICES_MAX: Final = 10
 """Kite slices an order above the freeze quantity into at most ten (kite.trade forum 15912)."""
@@ -33,27 +34,6 @@ _STOP_PROTECTION_BP: Final = MappingProxyType(
         InstrumentKind.FUTURE: 50,
         InstrumentKind.CALL: 1_000,
         InstrumentKind.PUT: 1_000,
-    }
-)
-
-# Which order kinds each phase takes (NSE/CMTR/74466 for the closing auction, 74969 for pre-open).
-# Stop and IOC orders live in continuous trading only.
-_ALL: Final = frozenset(OrdType)
-_LIMIT_AND_MARKET: Final = frozenset({OrdType.LIMIT, OrdType.MARKET})
-_LIMIT: Final = frozenset({OrdType.LIMIT})
-_NONE: Final[frozenset[OrdType]] = frozenset()
-_KINDS_BY_PHASE: Final = MappingProxyType(
-    {
-        PhaseKind.CLOSED: _NONE,
-        PhaseKind.PRE_OPEN: _LIMIT_AND_MARKET,
-        PhaseKind.PRE_OPEN_LIMIT_ONLY: _LIMIT,
-        PhaseKind.BUFFER: _NONE,
-        PhaseKind.CONTINUOUS: _ALL,
-        PhaseKind.AUCTION_REFERENCE: _NONE,
-        PhaseKind.AUCTION: _LIMIT_AND_MARKET,
-        PhaseKind.AUCTION_LIMIT_ONLY: _LIMIT,
-        PhaseKind.AUCTION_MATCH: _NONE,
-        PhaseKind.POST_CLOSE: frozenset({OrdType.MARKET}),
     }
 )
 
@@ -209,10 +189,10 @@ def _bse_gap_denial(instrument: Instrument, trigger: Price, gap: Price) -> Denia
 
 
 def phase_denial(intent: OrderIntent, phase: PhaseKind) -> Denial | None:
-    """What the exchange takes at this time of day."""
-    if intent.ord_type not in _KINDS_BY_PHASE[phase]:
+    """What the exchange takes at this time of day (``market.order_rule_rows``, its phases)."""
+    if intent.ord_type not in order_types_accepted(phase):
         return Denial("PHASE", f"the exchange takes no {intent.ord_type} order now: {phase}.")
-    if intent.time_in_force is TimeInForce.IOC and phase is not PhaseKind.CONTINUOUS:
+    if intent.time_in_force is TimeInForce.IOC and not ioc_accepted(phase):
         return Denial("PHASE", f"the exchange takes no IOC order now: {phase}.")
     return None
 

@@ -25,6 +25,8 @@ from kitestring.exchange.order_book import ExchangeOrder, Market, Status
 from kitestring.exchange.queue import NOTHING, by_priority, move_up, quote, shows_depth
 
 UNLIMITED: Final = 1 << 60
+_OPEN: Final = Status.OPEN
+"""A name of the module: Python 3.11 takes 80 ns to find a member of an enum."""
 
 
 class Floor(Protocol):
@@ -114,17 +116,17 @@ def cross_tick(floor: Floor, market: Market, at: Instant) -> None:
     tick = market.tick
     if tick is None or tick.last_px <= Price(0):
         return
-    orders = market.orders.copy()
-    fresh: set[str] = set()
-    for order in orders:
-        if order.status is Status.TRIGGER_PENDING and order.triggers_at(tick.last_px):
-            fresh.add(order.order_id)
-            if not floor.trigger(order, tick.last_px, at):
-                continue
+    waiting: list[ExchangeOrder] = []
+    last_px = tick.last_px
+    for order in market.orders.copy():
+        if order.status is _OPEN:
+            waiting.append(order)
+        elif order.triggers_at(last_px) and floor.trigger(order, last_px, at):
             if order.takes:
                 take_quote(floor, order, market, at)
             floor.settle_rest(order, at)
-    waiting = [each for each in orders if each.status is Status.OPEN and each.order_id not in fresh]
+    if not waiting:
+        return
     if floor.model.immediate:
         for order in waiting:
             if order.reaches(tick.last_px):

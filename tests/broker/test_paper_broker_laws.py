@@ -141,3 +141,50 @@ def test_everything_told_is_in_the_ledger_and_told_once(frames, script, model):
     for row in venue.snapshot(NEVER).orders:
         assert 0 <= row.cum_qty <= row.order_qty
         assert (row.cum_qty == row.order_qty) is (row.status == OrdStatus.FILLED)
+
+
+class Standing:
+    """What the ledger says of the orders that wait: who came first at which price."""
+
+    def __init__(self):
+        self.rows = {}
+        self.came = 0
+
+    def heard(self, entry):
+        """Follow one entry; at a trade out of the volume, name whom it passed over."""
+        row = self.rows.get(entry.tag)
+        if entry.what is What.PLACE:
+            self.rows[entry.tag] = {"side": entry.side, "of": entry.instrument, "live": False}
+        elif entry.what in (What.NEW, What.TRIGGERED, What.REPLACED):
+            stop = entry.order_type in ("SL", "SL-M") and entry.what is not What.TRIGGERED
+            same = (
+                entry.what is What.REPLACED
+                and (row["px"], row["kind"]) == (entry.price, entry.order_type)
+                and entry.qty <= row["qty"]
+            )
+            if not same:
+                self.came += 1
+                row["came"], row["takes"] = self.came, entry.takes
+            row |= {"px": entry.price, "qty": entry.qty, "kind": entry.order_type}
+            row |= {"live": not stop}
+        elif entry.what is What.TRADE:
+            row["live"] = entry.filled_qty < entry.qty
+            if entry.printed:
+                return [tag for tag, each in self.rows.items() if self._before(each, row)]
+        elif entry.what is What.CANCELED or (entry.what is What.REJECTED and row["live"]):
+            row["live"] = False
+        return []
+
+    @staticmethod
+    def _before(each, row):
+        alike = all(each.get(name) == row[name] for name in ("side", "of", "px"))
+        return alike and each["live"] and not each["takes"] and each["came"] < row["came"]
+
+
+@LAW
+@given(tick_days(), scripts)
+def test_nobody_who_waits_is_passed_by_a_later_order_of_ours_at_his_price(frames, script):
+    _, records = traded(frames, script, MARKET)
+    standing = Standing()
+    for entry in read_entries(records):
+        assert standing.heard(entry) == []

@@ -1,7 +1,7 @@
 """A waiting limit and its queue: what stands before it, what moves it up, what makes it lose its place."""
 
 import pytest
-from paper_world import FUTURE, World
+from paper_world import World
 
 from kitestring.domain.orders import OrdType
 
@@ -159,30 +159,62 @@ def test_without_depth_a_touched_price_fills_nothing():
     assert day.told == ["A NEW", "A TRADE 65 @ 23990.00"]
 
 
-def test_the_place_in_the_queue_survives_a_crash():
-    quiet = {"of": FUTURE, "vol": 1000} | TIGHT
+def test_two_large_orders_do_not_have_the_same_levels():
+    day = a_day()  # offers: 130, 195, 325, 585, 325
+    day.buy("A", 650, LIMIT, price="24010")
+    day.buy("B", 1300, LIMIT, price="24010")
+    trades = [line.split(" ", 2)[2] for line in day.told if "TRADE" in line]
+    # B was the faster one; of the last level it left 260.
+    assert trades == [
+        "130 @ 24000.50",
+        "195 @ 24000.60",
+        "325 @ 24000.70",
+        "585 @ 24000.90",
+        "65 @ 24001.10",
+        "260 @ 24001.10",
+    ]
 
-    def until(day, last):
-        frames = [
-            ("10:00:00", "24000", 1000),
-            ("10:00:01", "24000", 1000),
-            ("10:00:02", "23999.50", 1065),
-            ("10:00:03", "23999.50", 1130),
-            ("10:00:04", "23999.50", 1195),
-        ]
-        for at, px, vol in frames[:last]:
-            day.tick(at, px, **(quiet | {"vol": vol}))
-            if at == "10:00:00":
+
+def test_the_places_in_a_queue_survive_a_crash():
+    wide = {"bid": ("23999.50", 260), "ask": ("24000.50", 130)}
+    frames = [
+        ("10:00:00", "24000", TIGHT, 1000),
+        ("10:00:01", "24000", wide, 1000),
+        ("10:00:02", "23999.50", wide, 1065),
+        ("10:00:03", "23999.50", wide, 1195),
+        ("10:00:04", "23999.50", wide, 1260),
+        ("10:00:05", "23999.50", wide, 1390),
+    ]
+
+    def lived(day, until=6):
+        for number, (at, px, quotes, vol) in enumerate(frames[:until], 1):
+            day.tick(at, px, **quotes, vol=vol)
+            if number == 1:
                 day.buy("A", 65, LIMIT, price="23999.50")
+            if number == 2:
+                day.buy("B", 65, LIMIT, price="23999.50")
+            if number == 4:
+                day.buy("C", 65, LIMIT, price="23900")  # the ledger goes on after the last trade
 
-    day, again = World(), World()
-    until(day, 4)
-    assert ahead(day, "A") == 0
-    at = day.now
-    again.broker.recover(day.ledger.records, at, 4)
-    assert ahead(again, "A") == 130
-    until(again, 4)
-    assert ahead(again, "A") == 0
-    until_now = len(again.told)
-    again.tick("10:00:04", "23999.50", **(quiet | {"vol": 1195}))
-    assert again.told[until_now:] == ["A TRADE 65 @ 23999.50"]
+    whole = World()
+    lived(whole, 5)
+    assert whole.told == ["A NEW", "B NEW", "A TRADE 65 @ 23999.50", "C NEW"]
+    # 65, then 130 less the 65 that A had of them, then 65
+    assert ahead(whole, "B") == 260 - 65 - 65 - 65
+    for dies_after in range(1, 6):
+        first, again = World(), World()
+        lived(first, dies_after)
+        assert first.told
+        again.broker.recover(first.ledger.records, first.now, dies_after)
+        again.ledger.records.extend(first.ledger.records)
+        for number, (at, px, quotes, vol) in enumerate(frames, 1):
+            again.tick(at, px, **quotes, vol=vol)
+            if number == 1:
+                again.buy("A", 65, LIMIT, price="23999.50")
+            if number == 2:
+                again.buy("B", 65, LIMIT, price="23999.50")
+            if number == 4:
+                again.buy("C", 65, LIMIT, price="23900")
+            if number == 5:
+                assert ahead(again, "B") == 65, dies_after
+        assert again.told[-1] == "B TRADE 65 @ 23999.50", dies_after

@@ -8,7 +8,7 @@ import pytest
 from short_day import House, judge, traded
 
 STORIES = {
-    "between two parts of a frame": [("in a tape block", 55), ("after commit", 17)],
+    "between two parts of a frame": [("in a tape block", 32), ("after commit", 18)],
     "after a part that traded": [
         ("in a ledger line", 42),
         ("before a ledger line", 51),

@@ -89,7 +89,7 @@ ONE_DEATH = [
     ("in a ledger line", 2),
     ("after a ledger line", 75),
     ("after a tape block", 30),
-    ("in a tape block", 77),
+    ("in a tape block", 43),
     ("frame", 1),
     ("after the seal", 1),
 ]
@@ -117,7 +117,7 @@ MANY_DEATHS = {
     "between intent and order, again and again": [
         ("after commit of an order", count) for count in (2, 1, 6, 1, 1, 11)
     ],
-    "with a torn tape each time": [("in a tape block", count) for count in (2, 1, 20, 45, 7)],
+    "with a torn tape each time": [("in a tape block", count) for count in (2, 1, 12, 25, 7)],
     "wherever it happens": [
         ("frame", 700),
         ("before commit", 12),
@@ -139,7 +139,7 @@ def test_a_day_killed_many_times_ends_as_if_it_had_not_been(house, whole, story)
     assert traded(house, summary) == whole
 
 
-HALTING = [("before carrying out", 34), ("frame", 3), ("after commit", 1)]
+HALTING = [("before carrying out", 20), ("frame", 3), ("after commit", 1)]
 
 
 def test_a_day_killed_near_its_loss_limit_is_halted_at_the_same_moment(house, fast_folder):

@@ -140,7 +140,7 @@ def test_a_square_off_is_the_same_after_a_crash_anywhere():
             ("15:24:59", ("23999.50", 65)),
             ("15:25:00.500", ("23999.50", 65)),
             ("15:25:02", ("23999.40", 65)),
-            ("15:25:04", ("23999.30", 6500)),
+            ("15:25:04", ("23999.30", 65_000)),
         ]
         for number, (at, bid) in enumerate(frames, 1):
             if until is not None and number > until:
@@ -150,7 +150,8 @@ def test_a_square_off_is_the_same_after_a_crash_anywhere():
                 day.buy("A", 65, LIMIT, price="23900", of=FUTURE, product=MIS)
 
     parts = {"square_off": True, "own_clock": False}
-    parts["opening"] = {(FUTURE.id, MIS): (1300, price(24000))}
+    # More than five levels of three ticks, so that the broker's orders work while the day dies.
+    parts["opening"] = {(FUTURE.id, MIS): (5200, price(24000))}
     whole = FloorDay(**parts)
     lived(whole)
     assert net(whole) == {}
