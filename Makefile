@@ -20,7 +20,7 @@ help:  ## this list
 	@echo 'make test     formatting, types, layers and every test (more: make test ARGS="-k charges")'
 	@echo 'make check    formatting, types and layers only'
 	@echo 'make fmt      format the code and mend what ruff can mend'
-	@echo 'make bench    measure bars and ticks per second on this machine'
+	@echo 'make bench    measure bars, ticks and the served exchange on this machine'
 	@echo 'make lock     renew the pinned dependencies in requirements/ (needs the network)'
 	@echo 'make clean    remove .venv and caches; your artifacts/ stay'
 
@@ -43,6 +43,7 @@ fmt: ready-dev
 bench: ready
 	@$(PY) -m benchmarks.bars --bars 500000
 	@$(PY) -m benchmarks.ticks --ticks 1000000 --instruments 9
+	@$(PY) -m benchmarks.exchange
 
 lock:
 	@$(PYTHON) scripts/set_up.py lock

@@ -16,11 +16,11 @@ from pathlib import Path
 import msgspec
 
 from kitestring.cli.config_words import Words
-from kitestring.cli.yaml_lines import Mapping, Scalar, Sequence, Tree, read_tree
 from kitestring.core.settings import RiskSettings
 from kitestring.domain.errors import ConfigError
 from kitestring.domain.money import Money, money
 from kitestring.domain.orders import Product
+from kitestring.domain.yaml_lines import Mapping, Scalar, Sequence, Tree, read_tree
 
 DEFAULT_FILE = Path(__file__).resolve().parent.parent.parent / "configs" / "paper.yaml"
 """Used when ``--config`` is absent."""

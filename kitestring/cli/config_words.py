@@ -16,9 +16,9 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import TypeVar
 
-from kitestring.cli.yaml_lines import Mapping, Scalar, Sequence, Tree
 from kitestring.domain.errors import ConfigError
 from kitestring.domain.money import Money, decimal_rupees, money, share_of, show_rupees
+from kitestring.domain.yaml_lines import Mapping, Scalar, Sequence, Tree
 
 _SECRETS = re.compile(r"secret|token|passw|totp|api_?key|(^|_)pin$|user_?id", re.IGNORECASE)
 _NO_SECRETS = (

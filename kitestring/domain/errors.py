@@ -3,6 +3,7 @@
     HouseError                      every one: what happened · what the house did · what to do next
     ├── ConfigError                 before the day starts; exit code 2
     ├── FeedError                   the market data asked for cannot be read
+    ├── InstrumentsRefused          the broker's list of instruments cannot be traded on today
     ├── BrokerError
     │   ├── NotLoggedIn             log in first
     │   ├── BrokerRefused           a definite no: the order does not exist
@@ -43,6 +44,12 @@ class ConfigError(HouseError):
 
 class FeedError(HouseError):
     """The market data asked for cannot be read."""
+
+    exit_code = 3
+
+
+class InstrumentsRefused(HouseError):
+    """The broker's list of instruments is not today's, not whole, or contradicts itself."""
 
     exit_code = 3
 

@@ -34,6 +34,10 @@ class Segment(StrEnum):
     FUTURES = "FUTURES"
     OPTIONS = "OPTIONS"
     INDEX = "INDEX"
+    CURRENCY = "CURRENCY"
+    """Currency futures and options of NSE (CDS) and BSE (BCD): hours and holidays of their own."""
+    COMMODITY = "COMMODITY"
+    """Futures and options of MCX: into the night, and on the evening of most holidays."""
 
 
 class Instrument(msgspec.Struct, frozen=True, kw_only=True):

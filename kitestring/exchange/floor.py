@@ -87,6 +87,8 @@ class TradingFloor:
         """Orders of today that are over, by tag."""
         self.next_due_at: Instant = NEVER
         """When the next report will be ready."""
+        self.cuts: dict[str, int] = {}
+        """By tag: how much of an order may trade before the exchange cancels the rest, unasked."""
         self.position = 0
         """The last place in the feed that was seen."""
         self.matched_to = 0
@@ -125,6 +127,9 @@ class TradingFloor:
         assert position is not None
         assert market is not None
         assert 0 < qty <= order.leaves
+        cut = self.cuts.get(order.tag) if self.cuts else None
+        if cut is not None:
+            qty = min(qty, max(cut - order.filled, 1))
         order.filled += qty
         order.trades += 1
         self.book(order, qty, px)
@@ -163,6 +168,8 @@ class TradingFloor:
         )
         if order.status is Status.COMPLETE:
             self.close(order)
+        elif cut is not None and order.filled >= cut:
+            self.withdraw(order, at, 0, "The exchange has cancelled the rest of the order.")
 
     def trigger(self, order: ExchangeOrder, last_px: Price, at: Instant) -> bool:
         """Turn a stop into the limit it asks for; false if that limit is out of range by now."""

@@ -119,8 +119,13 @@ def _future(name: str, expiry: dt.date, day: dt.date) -> Instrument:
     )
 
 
+def symbol_on(symbol: str, day: dt.date) -> str:
+    """A share's symbol of today as it was on a day."""
+    return "TATAMOTORS" if symbol == "TMPV" and day < _TMPV_FROM else symbol
+
+
 def _share(name: str, token: int, day: dt.date) -> Instrument:
-    symbol = "TMPV" if name == "TATAMOTORS" and day >= _TMPV_FROM else name
+    symbol = symbol_on("TMPV", day) if name == "TATAMOTORS" else name
     return Instrument(
         id=instrument_id("NSE", symbol),
         exchange="NSE",

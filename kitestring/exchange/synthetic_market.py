@@ -94,6 +94,11 @@ class SyntheticFeed:
         self._by_id = {instrument.id: instrument for instrument in self._instruments}
         self._past: dict[tuple[InstrumentId, dt.date], TickColumns] = {}
 
+    @property
+    def manifest_instruments(self) -> tuple[Instrument, ...]:
+        """The day's instruments, without making its ticks."""
+        return self._instruments
+
     @cached_property
     def manifest(self) -> Manifest:
         """The day, its sessions and instruments; makes the day's ticks on first use."""
@@ -160,10 +165,30 @@ class SyntheticFeed:
             except CalendarUnknown:
                 break
             days.append(
-                _bars(wanted.id, minutes, self._past_columns(wanted, day), session, _span(day))
+                bars_of(wanted.id, minutes, self._past_columns(wanted, day), session, _span(day))
             )
             found += len(days[-1])
         return [bar for of_day in reversed(days) for bar in of_day][-bars:]
+
+    def day_bars(
+        self, instrument: Instrument, day: dt.date, minutes: int
+    ) -> Sequence[tuple[Bar, int]]:
+        """The bars of one day before this one, each with the open interest at its end.
+
+        Nothing of an instrument that is not listed, or of a day outside the calendar.
+        """
+        wanted = self._by_id.get(instrument.id)
+        try:
+            if wanted is None or day >= self._day or not calendar.is_trading_day(day):
+                return ()
+            session = _session(wanted, day)
+        except CalendarUnknown:
+            return ()
+        columns, span = self._past_columns(wanted, day), _span(day)
+        bars = bars_of(wanted.id, minutes, columns, session, span)
+        seconds = [(bar.close_at - span.open_at) // SECOND for bar in bars]
+        ends = np.searchsorted(columns.second, seconds) - 1
+        return list(zip(bars, columns.oi[ends].tolist(), strict=True))
 
     @cached_property
     def _rows(self) -> _Rows:
@@ -184,6 +209,16 @@ class SyntheticFeed:
         delays = Stream(self._seed, "delays", self._day.isoformat()).below(len(begins), 340_000)
         return _Rows(owner[order], columns, np.append(begins, len(columns.second)), delays + 40_000)
 
+    def columns_of(self, instrument: Instrument) -> TickColumns:
+        """One instrument's ticks of this day."""
+        span, session = _span(self._day), _session(instrument, self._day)
+        return tick_columns(self._seed, instrument, session, span, self._kind)
+
+    def previous_close_of(self, instrument: Instrument) -> Price:
+        """The last price of the trading day before; ``CalendarUnknown`` where there is none."""
+        day = calendar.previous_trading_day(self._day)
+        return Price(int(self._past_columns(instrument, day).last_px[-1]))
+
     def _past_columns(self, instrument: Instrument, day: dt.date) -> TickColumns:
         """The ticks of an earlier day; the day before is kept, others are made when asked for."""
         key = (instrument.id, day)
@@ -197,19 +232,19 @@ class SyntheticFeed:
 
     def _previous_close(self) -> dict[str, Price]:
         try:
-            day = calendar.previous_trading_day(self._day)
-            return {
-                instrument.id: Price(int(self._past_columns(instrument, day).last_px[-1]))
-                for instrument in self._instruments
-            }
+            return {one.id: self.previous_close_of(one) for one in self._instruments}
         except CalendarUnknown:
             return {}
 
     def _digest(self) -> str:
-        named = msgspec.json.encode(
-            (VERSION, self._day, self._seed, self._kind, self._instruments), order="deterministic"
-        )
-        return hashlib.sha256(named).hexdigest()
+        return market_digest((VERSION, self._day, self._seed, self._kind, self._instruments))
+
+
+def market_digest(
+    named: tuple[int, dt.date, int, DayKind, tuple[Instrument, ...]],
+) -> str:
+    """The name of a day's exact content: version, day, seed, kind and instruments."""
+    return hashlib.sha256(msgspec.json.encode(named, order="deterministic")).hexdigest()
 
 
 def _session(instrument: Instrument, day: dt.date) -> Session:
@@ -224,7 +259,7 @@ def _span(day: dt.date) -> DaySpan:
     return DaySpan(day, open_at, (max(session.close_at for session in hours) - open_at) // SECOND)
 
 
-def _bars(
+def bars_of(
     instrument: InstrumentId, minutes: int, columns: TickColumns, session: Session, span: DaySpan
 ) -> list[Bar]:
     """Bars of one day's ticks, anchored to the session's open; the last one ends with the session."""

@@ -183,6 +183,36 @@ def current_monthly_expiry(name: str, day: dt.date) -> dt.date:
     return monthly_expiry(name, day.year + day.month // 12, day.month % 12 + 1)
 
 
+def listed_monthly_expiry(exchange: str, year: int, month: int) -> dt.date:
+    """The day under which an exchange lists a month's contracts, however far away.
+
+    Beyond the calendar it is the plain weekday: exchanges list long-dated contracts so, and move
+    them once the year's holidays are published. Raises ``CalendarUnknown`` before the first rule.
+    """
+    last = dt.date(year + month // 12, month % 12 + 1, 1) - _ONE_DAY
+    weekday = _weekday_of(exchange, min(last, LAST_DAY))
+    return _listed(last - dt.timedelta(days=(last.weekday() - weekday) % 7))
+
+
+def listed_weekly_expiries(name: str, day: dt.date, count: int) -> tuple[dt.date, ...]:
+    """The next ``count`` expiries of an index with weekly contracts, as its exchange lists them."""
+    if not has_weekly_contracts(name):
+        return ()
+    weekday = _expiry_weekday(name, day)
+    nominal = day + dt.timedelta(days=(weekday - day.weekday()) % 7)
+    found: list[dt.date] = []
+    while len(found) < count:
+        expiry = _listed(nominal)
+        if expiry >= day:
+            found.append(expiry)
+        nominal += dt.timedelta(days=7)
+    return tuple(found)
+
+
+def _listed(nominal: dt.date) -> dt.date:
+    return _moved_back(nominal) if nominal <= LAST_DAY else nominal
+
+
 def future_symbol(name: str, expiry: dt.date) -> str:
     """Kite's name of a future: ``NIFTY26NOVFUT``."""
     return f"{name}{expiry:%y}{_MONTHS[expiry.month - 1][0]}FUT"
@@ -192,15 +222,23 @@ def option_symbol(name: str, expiry: dt.date, strike: Price, kind: InstrumentKin
     """Kite's name of an option: ``NIFTY26NOV24000CE`` monthly, ``NIFTY26D0124000PE`` weekly."""
     if kind not in (InstrumentKind.CALL, InstrumentKind.PUT):
         raise ValueError(f"{kind} is no option")
-    word, digit = _MONTHS[expiry.month - 1]
     monthly = expiry == monthly_expiry(name, expiry.year, expiry.month)
-    date = word if monthly else f"{digit}{expiry:%d}"
-    return f"{name}{expiry:%y}{date}{decimal_rupees(strike).normalize():f}{kind}"
+    stem = option_stem(name, expiry, monthly=monthly)
+    return f"{stem}{decimal_rupees(strike).normalize():f}{kind}"
+
+
+def option_stem(name: str, expiry: dt.date, *, monthly: bool) -> str:
+    """What the names of an expiry's options begin with: ``NIFTY26NOV``, or ``NIFTY26D01`` weekly."""
+    word, digit = _MONTHS[expiry.month - 1]
+    return f"{name}{expiry:%y}{word if monthly else f'{digit}{expiry:%d}'}"
 
 
 def _expiry_weekday(name: str, expiry: dt.date) -> int:
     row = _contracts().indices.get(name)
-    exchange = _STOCK_EXCHANGE if row is None else row.exchange
+    return _weekday_of(_STOCK_EXCHANGE if row is None else row.exchange, expiry)
+
+
+def _weekday_of(exchange: str, expiry: dt.date) -> int:
     rules = _contracts().expiry_rules[exchange]
     refuse_outside(f"Expiry days of {exchange} are", expiry, rules[0].valid_from, LAST_DAY, do=_DO)
     rule = in_force(rules, expiry)

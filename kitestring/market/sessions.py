@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
@@ -29,12 +30,15 @@ from kitestring.market.calendar import (
     special_session,
 )
 from kitestring.market.rows import DatedRow, ascending, in_force, read_rows, wrong_row
+from kitestring.market.segment_calendar import doubts, has_own_calendar, trading_window
 
 CutOffs = tuple[dt.time, dt.time]
 """Entry cut-off and square-off, as Indian times of day."""
 
 _FILE: Final = "sessions.toml"
 _CASH: Final = (Segment.EQUITY, Segment.EQUITY_WITH_DERIVATIVES)
+SHARE_MARKET: Final = (*_CASH, Segment.FUTURES, Segment.OPTIONS, Segment.INDEX)
+"""The segments of one calendar; currency and commodities have their own days and hours."""
 
 
 class PhaseRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -146,12 +150,27 @@ def session(
 def sessions_for(
     day: dt.date, overrides: Mapping[Segment, CutOffs] | None = None
 ) -> dict[Segment, Session]:
-    """The session of every segment on one day; raises as ``session`` does."""
-    return {segment: session(day, segment, overrides=overrides) for segment in Segment}
+    """The share market's sessions of one day, by segment; raises as ``session`` does."""
+    return {segment: session(day, segment, overrides=overrides) for segment in SHARE_MARKET}
+
+
+def all_sessions(day: dt.date) -> dict[Segment, Session]:
+    """Every segment that trades on a day of the share market; raises when that is closed.
+
+    Currency and commodities are left out where they rest or their hours are not known.
+    """
+    found = sessions_for(day)
+    for segment in Segment:
+        if segment not in found:
+            with suppress(CalendarUnknown):
+                found[segment] = session(day, segment)
+    return found
 
 
 @lru_cache(maxsize=256)
 def _session(day: dt.date, segment: Segment, expires_today: bool) -> Session:
+    if has_own_calendar(segment):
+        return _own_session(day, segment)
     if not is_trading_day(day):
         raise _closed(day)
     special = special_session(day)
@@ -175,6 +194,34 @@ def _session(day: dt.date, segment: Segment, expires_today: bool) -> Session:
         square_off_at=square_off_at,
         note="; ".join(text for text in (note, _unconfirmed(row.unconfirmed)) if text),
         source=row.source if special is None else f"{special.source}; {row.source}",
+    )
+
+
+def _own_session(day: dt.date, segment: Segment) -> Session:
+    """A session of currency or commodities: the timetable, cut to the part of the day that trades."""
+    window = trading_window(day, segment)
+    rows = _timetables()
+    row = in_force(rows.timetables[segment], day)
+    square_off = in_force(rows.square_offs[segment], day)
+    assert row is not None, "a segment's timetable begins with its calendar"
+    assert square_off is not None, "a segment's square-off begins with its calendar"
+    phases = tuple(
+        PhaseRow(phase.kind, max(phase.start, window.start), min(phase.end, window.end))
+        for phase in row.phases
+        if phase.start < window.end and phase.end > window.start
+    )
+    square_off_at = instant(day, square_off.at)
+    if phases[-1].end <= square_off.at:
+        square_off_at = instant(day, phases[-1].end) - rows.special_before_close
+    source, doubt = doubts(segment)
+    return _build(
+        day,
+        segment,
+        phases,
+        entry_cutoff_at=square_off_at - rows.entry_before,
+        square_off_at=square_off_at,
+        note="; ".join(_unconfirmed(text) for text in (row.unconfirmed, doubt) if text),
+        source=f"{row.source}; {source}",
     )
 
 

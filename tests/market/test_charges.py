@@ -324,6 +324,8 @@ KINDS = st.sampled_from(
         ("BFO", FUT, NRML),
         ("BFO", CE, MIS),
         ("MCX", FUT, NRML),
+        ("CDS", FUT, MIS),
+        ("BCD", CE, NRML),
     ]
 )
 SIDES = st.sampled_from([BUY, SELL])
@@ -417,7 +419,8 @@ def test_the_first_and_the_last_day_with_rates():
         ("NSE", InstrumentKind.INDEX, MIS),
         ("NSE", EQ, NRML),
         ("NFO", FUT, CNC),
-        ("CDS", FUT, NRML),
+        ("CDS", FUT, CNC),
+        ("NCO", FUT, NRML),
     ],
 )
 def test_what_has_no_rates_is_refused_before_it_is_traded(exchange, kind, product):
@@ -432,6 +435,23 @@ def test_commodity_rates_begin_in_june_2026():
     gold = an_instrument("MCX", FUT)
     assert charge_book(dt.date(2026, 6, 19)).covers(gold, NRML)
     assert not charge_book(dt.date(2026, 6, 18)).covers(gold, NRML)
+
+
+def test_currency_pays_no_transaction_tax():
+    """Ten lots of 1 000 dollars at 88.50: a share of the value, no STT, and stamp for the buyer."""
+    future = an_instrument("CDS", FUT)
+    book = charge_book(TODAY)
+    bought = book.order_charges(future, NRML, BUY, money("885000"))
+    assert shown(bought) == {
+        "brokerage": "20.00",
+        "stt": "0.00",
+        "exchange": "3.0975",
+        "sebi": "0.885",
+        "stamp": "0.885",
+        "gst": "4.31685",
+        "total": "29.18435",
+    }
+    assert charge_text(book.order_charges(future, NRML, SELL, money("885000")).stt) == "0.00"
 
 
 def test_shares_cannot_be_exercised():

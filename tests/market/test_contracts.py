@@ -15,6 +15,8 @@ from kitestring.market.contracts import (
     future_symbol,
     has_weekly_contracts,
     is_index,
+    listed_monthly_expiry,
+    listed_weekly_expiries,
     lot_size,
     monthly_expiry,
     option_symbol,
@@ -215,3 +217,30 @@ def test_wrong_contract_and_freeze_rows_are_refused():
     freeze = '[[freeze]]\nvalid_from = 2026-08-03\nsource = "here"\nquantities = { NIFTY = 0 }'
     with pytest.raises(ConfigError, match=r"freeze\.toml"):
         check_freeze(parse_rows("freeze.toml", freeze, FreezeRows))
+
+
+@pytest.mark.parametrize(
+    ("exchange", "year", "month", "expected"),
+    [
+        ("NFO", 2026, 11, dt.date(2026, 11, 23)),  # known: moved before the holiday of the 24th
+        ("BFO", 2026, 12, dt.date(2026, 12, 31)),
+        ("NFO", 2027, 1, dt.date(2027, 1, 26)),  # listed under the plain weekday until it is known
+        ("BFO", 2030, 6, dt.date(2030, 6, 27)),
+    ],
+)
+def test_exchanges_list_far_contracts_under_the_plain_weekday(exchange, year, month, expected):
+    assert listed_monthly_expiry(exchange, year, month) == expected
+
+
+def test_the_next_weekly_expiries_as_listed():
+    day = dt.date(2026, 11, 23)
+    assert listed_weekly_expiries("NIFTY", day, 3) == (
+        dt.date(2026, 11, 23),
+        dt.date(2026, 12, 1),
+        dt.date(2026, 12, 8),
+    )
+    assert listed_weekly_expiries("SENSEX", dt.date(2026, 12, 30), 2) == (
+        dt.date(2026, 12, 31),
+        dt.date(2027, 1, 7),
+    )
+    assert listed_weekly_expiries("BANKNIFTY", day, 3) == ()

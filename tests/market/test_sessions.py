@@ -320,12 +320,12 @@ def test_phases_out_of_order_are_a_wrong_row():
     entry_before_square_off_minutes = 15
     special_square_off_before_close_minutes = 10
     [[timetables]]
-    segments = ["EQUITY", "EQUITY_FNO", "FUTURES", "OPTIONS", "INDEX"]
+    segments = ["EQUITY", "EQUITY_FNO", "FUTURES", "OPTIONS", "INDEX", "CURRENCY", "COMMODITY"]
     valid_from = 2020-01-01
     source = "here"
     phases = [["continuous", 09:15:00, 15:30:00], ["post-close", 15:20:00, 16:00:00]]
     [[square_offs]]
-    segments = ["EQUITY", "EQUITY_FNO", "FUTURES", "OPTIONS", "INDEX"]
+    segments = ["EQUITY", "EQUITY_FNO", "FUTURES", "OPTIONS", "INDEX", "CURRENCY", "COMMODITY"]
     valid_from = 2020-01-01
     at = 15:10:00
     """

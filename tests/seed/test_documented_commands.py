@@ -24,6 +24,8 @@ NOT_RUN = {
     r"\. \.venv/bin/activate": "as above",
     r".*\bPATH\b.*": "a recording of the reader's own",
     r".*--tape \.\./shared/.*": "recorded days lie outside the project; the tests of tapes play them",
+    r"python -m kitestring exchange .*": "serves until it is stopped; test_exchange_page.py runs it",
+    r"curl .*": "asks a served exchange; test_exchange_page.py asks it",
     r"python -m benchmarks\..*": "minutes; the benchmarks' own tests run them short",
 }
 """Commands that are printed but not run here, and why."""

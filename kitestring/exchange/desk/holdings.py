@@ -78,6 +78,13 @@ class Holdings:
         """Requests for authorisation that wait for the holder: quantities by ISIN."""
         self._allowed: dict[str, int] = {}
 
+    def lay(self, holding: Holding, instrument: Instrument) -> None:
+        """Let these shares lie in the account, instead of those of the company that did."""
+        position = self._account.hold(instrument, holding.sellable)
+        self._held[holding.instrument] = (holding, instrument, position)
+        if not holding.owned:
+            del self._held[holding.instrument]
+
     def rows(self, now: Instant) -> list[Row]:
         """``GET /portfolio/holdings``."""
         return [self._row(now, *held) for held in self._held.values()]

@@ -7,7 +7,6 @@ the dumps users quote. A token is ``exchange token × 256 + segment number``.
 from __future__ import annotations
 
 import datetime as dt
-import io
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
@@ -20,6 +19,8 @@ COLUMNS: Final = (
     "instrument_token,exchange_token,tradingsymbol,name,last_price,expiry,strike,tick_size,"
     "lot_size,instrument_type,segment,exchange"
 )
+
+_ROWS_AT_ONCE: Final = 1_000
 
 
 class Listing:
@@ -49,13 +50,20 @@ class Listing:
         """The dump of one exchange, or of all; made once."""
         dump = self._dumps.get(exchange)
         if dump is None:
-            rows = io.StringIO()
-            rows.write(COLUMNS + "\n")
-            for instrument in self:
-                if not exchange or instrument.exchange == exchange:
-                    rows.write(_row(instrument))
-            dump = self._dumps[exchange] = rows.getvalue().encode()
+            dump = self._dumps[exchange] = b"".join(self.csv_parts(exchange))
         return dump
+
+    def csv_parts(self, exchange: str = "") -> Iterator[bytes]:
+        """The dump in pieces: a hundred thousand rows take long enough for others to wait."""
+        yield f"{COLUMNS}\n".encode()
+        rows: list[str] = []
+        for instrument in self:
+            if not exchange or instrument.exchange == exchange:
+                rows.append(_row(instrument))
+                if len(rows) == _ROWS_AT_ONCE:
+                    yield "".join(rows).encode()
+                    rows.clear()
+        yield "".join(rows).encode()
 
 
 def segment_word(instrument: Instrument) -> str:

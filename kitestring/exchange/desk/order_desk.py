@@ -71,6 +71,10 @@ class OrderDesk(OrderFlow):
         """Let the broker's risk system refuse the next orders: they never reach the exchange."""
         self._refusals += [(message, raw or f"RMS:{message}")] * count
 
+    def forget_refusals(self) -> None:
+        """Refuse no more of the next orders than have been refused by now."""
+        self._refusals.clear()
+
     def withdraw(self, now: Instant, order_id: str, message: str, raw: str = "") -> None:
         """The exchange or the broker's risk desk takes an order away, unasked."""
         self._catch_up(now)

@@ -1,4 +1,4 @@
-"""A settings file as written, with the line of every word, so that a mistake can be pointed at.
+"""A YAML file as written, with the line of every word, so that a mistake can be pointed at.
 
 Values are read as YAML 1.2 reads them and nothing else: ``15:30`` stays a time of day (YAML 1.1
 made it 930), ``no`` stays a word. A key given twice, an anchor that loops and a second document
