@@ -159,17 +159,16 @@ class Portfolio:
         Returns the books at their target.
         """
         reached: list[Book] | None = None
-        dirty = self._dirty
         for book in held:
             trade = book.trade
             assert trade is not None
             pnl = px * (book.net_qty * book.multiplier) - book.open_cost + trade.brought
             if pnl > trade.mfe:
                 trade.mfe = pnl
-                dirty[CELL + book.strategy] = book
+                self._dirty[CELL + book.strategy] = book
             elif pnl < trade.mae:
                 trade.mae = pnl
-                dirty[CELL + book.strategy] = book
+                self._dirty[CELL + book.strategy] = book
             if trade.target_px is not None and _at_target(book, trade, px):
                 reached = [*(reached or ()), book]
         return _NO_BOOKS if reached is None else reached
@@ -177,7 +176,6 @@ class Portfolio:
     def mark_bar(self, held: Sequence[Book], bar: Bar) -> Sequence[Book]:
         """The same for a recorded bar; the broker has matched it before, stops first."""
         reached: list[Book] | None = None
-        dirty = self._dirty
         for book in held:
             trade = book.trade
             assert trade is not None
@@ -190,11 +188,11 @@ class Portfolio:
             pnl = best * units + base
             if pnl > trade.mfe:
                 trade.mfe = pnl
-                dirty[CELL + book.strategy] = book
+                self._dirty[CELL + book.strategy] = book
             pnl = worst * units + base
             if pnl < trade.mae:
                 trade.mae = pnl
-                dirty[CELL + book.strategy] = book
+                self._dirty[CELL + book.strategy] = book
             if trade.target_px is not None and _at_target(book, trade, best):
                 reached = [*(reached or ()), book]
         return _NO_BOOKS if reached is None else reached

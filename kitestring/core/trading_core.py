@@ -320,7 +320,8 @@ class TradingCore:
             self._on_closed(closed, at)
         if held:
             self._watch(at)
-        self._schedule()
+        due_at, wakes = self.market.next_due_at, state.wakes  # _schedule, without a call per bar
+        self.next_due_at = wakes[0] if wakes and wakes[0] < due_at else due_at
 
     def _at_target(self, books: Sequence[Book]) -> None:
         for book in books:
@@ -592,9 +593,7 @@ class TradingCore:
 
     def _learn(self, order: Order, book: Book, applied: Applied, report: ExecutionReport) -> None:
         """What a refusal, or the end of one, means for getting out of the position."""
-        at = self.state.now
-        kind = report.exec_type
-        sentence = ""
+        at, kind, sentence = self.state.now, report.exec_type, ""
         if applied.finished and not order.is_exit:
             trade = book.trade
             refused = order.status in (OrdStatus.REJECTED, OrdStatus.CANCELED)

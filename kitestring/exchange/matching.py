@@ -302,15 +302,14 @@ class Matcher(Admission):
             self.pass_time(received_at)
         if self.requests and self.requests[0][0] < received_at:
             self.arrive_before(received_at)
-        closing = received_at >= self.window_from
+        if received_at >= self.window_from:
+            self._weigh(frame)
         self.position = position
         for nth, tick in enumerate(frame.ticks, 1):
             market = markets.get(tick.instrument)
             if market is not None and tick.last_px:
                 market.before = market.tick
                 market.tick = tick
-                if closing and market.window is not None:
-                    market.window.weigh(market.before, tick, received_at)
                 if market.orders and market.open_at <= received_at < market.close_at:
                     self.nth = nth
                     if market.collecting:
@@ -319,6 +318,16 @@ class Matcher(Admission):
         if self._stroke:
             self.write()
         self.nth = 0
+
+    def _weigh(self, frame: TickFrame) -> None:
+        """Add a frame's trades to the windows that closing prices are reckoned over."""
+        before: dict[str, Tick] = {}
+        for tick in frame.ticks:
+            market = self.markets.get(tick.instrument)
+            if market is not None and market.window is not None and tick.last_px:
+                last = before.get(tick.instrument, market.tick)
+                market.window.weigh(last, tick, frame.received_at)
+                before[tick.instrument] = tick
 
     def _observe_bars(self, position: int, frame: BarFrame) -> None:
         self.position = position
