@@ -66,7 +66,7 @@ class StrategyEngine:
         self._dirty = dirty
         self._runs: dict[StrategyId, Running] = {}
         self._feeds: dict[tuple[InstrumentId, int], BarFeed] = {}
-        self._due: dict[InstrumentId, dict[int, tuple[BarFeed, tuple[Running, ...]]]] = {}
+        self._due: dict[tuple[InstrumentId, int], tuple[BarFeed, tuple[Running, ...]]] = {}
         for one in settings:
             self._add(one, definitions)
         self._waiting = list(self._runs.values())
@@ -243,11 +243,9 @@ class StrategyEngine:
         due: Sequence[Running] = _NOTHING
         if len(bars) == 1:
             (bar,) = bars
-            by_minutes = self._due.get(bar.instrument)
-            if by_minutes is not None:
-                found = by_minutes.get(bar.minutes)
-                if found is not None and found[0].push(bar):
-                    due = found[1]
+            found = self._due.get((bar.instrument, bar.minutes))
+            if found is not None and found[0].push(bar):
+                due = found[1]
         else:
             if bars and bars[0].close_at != bars[-1].close_at:
                 return [*(said or ()), *self._in_turn(bars, at, positions, reference)]
@@ -318,7 +316,7 @@ class StrategyEngine:
     def _push(self, bars: Sequence[Bar]) -> list[Running]:
         due: list[Running] = []
         for bar in bars:
-            found = self._due.get(bar.instrument, {}).get(bar.minutes)
+            found = self._due.get((bar.instrument, bar.minutes))
             if found is not None and found[0].push(bar):
                 due.extend(found[1])
         return due
@@ -375,7 +373,7 @@ class StrategyEngine:
                 for run in self._runs.values()
                 if run.main is feed and run.warm and not run.cell.off
             )
-            self._due.setdefault(feed.instrument, {})[feed.minutes] = (feed, tuple(deciding))
+            self._due[feed.instrument, feed.minutes] = (feed, tuple(deciding))
             if feed not in awaited:
                 feed.let_go()
 
