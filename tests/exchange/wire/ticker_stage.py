@@ -44,6 +44,10 @@ class Ticker:
             if kind == what and where(*values):
                 return values
 
+    async def ended(self):
+        """With which code the program ended by itself."""
+        return await asyncio.wait_for(self._program.wait(), 20)
+
 
 class Stage:
     """A served exchange that stands at 09:20, and the official ticker connected to it."""
