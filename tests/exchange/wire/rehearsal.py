@@ -143,10 +143,11 @@ def in_thread(start):
         loop.close()
 
 
-def serving(at="09:20", speed=SPEED, *, day=None, account=None, **switches):
+def serving(at="09:20", speed=SPEED, *, day=None, account=None, apps=(READY_APP,), **switches):
     """A served exchange; ``day`` is its market, two indices and seven shares if left out."""
     clock = ExchangeClock(ist(at), speed)
     settings = ExchangeSettings(
+        apps=apps,
         account=account or OpeningChoice(),
         switches=Switches(**{"rate_limits": False} | switches),
     )

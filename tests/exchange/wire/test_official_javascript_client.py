@@ -11,6 +11,7 @@ from rehearsal import DAY, serving, whole_market
 
 from kitestring.domain.money import money
 from kitestring.exchange.desk.opening_account import OpeningChoice
+from kitestring.exchange.desk.sessions import App
 from kitestring.exchange.wire.kite_server import FAILURES
 
 pytestmark = needs_node
@@ -115,16 +116,29 @@ def test_whoever_logs_out_is_out_and_the_clients_hook_is_called(served):
         assert leaving("timesExpired") == 1
 
 
-def test_a_refresh_token_is_traded_for_a_session_and_given_up(served):
-    session = served.exchange.sessions.log_in(served.exchange.now(), "kitestring")
-    with JavaScriptClient(served.rest) as stranger:
-        renewed = stranger("renewAccessToken", session.refresh_token, "kitestring-secret")
-        assert renewed["access_token"] != session.access_token
-        assert stranger("getProfile")["user_id"] == "KS0001"
-        assert stranger("invalidateRefreshToken", renewed["refresh_token"]) is True
-        with pytest.raises(Refused) as refusal:
-            stranger("renewAccessToken", renewed["refresh_token"], "kitestring-secret")
-        assert refusal.value.kind == "TokenException"
+def test_a_refresh_token_is_traded_for_a_session_and_given_up():
+    platform = App(api_key="platform", api_secret="secret", refreshable=True)
+    with serving(apps=[platform]) as running:
+        session = running.exchange.sessions.log_in(running.exchange.now(), "platform")
+        with JavaScriptClient(running.rest, "platform") as client:
+            renewed = client("renewAccessToken", session.refresh_token, "secret")
+            assert renewed["access_token"] != session.access_token
+            assert client("getProfile")["user_id"] == "KS0001"
+            assert client("invalidateRefreshToken", renewed["refresh_token"]) is True
+            with pytest.raises(Refused) as refusal:
+                client("renewAccessToken", renewed["refresh_token"], "secret")
+            assert refusal.value.kind == "TokenException"
+
+
+def test_the_free_plan_may_not_read_prices():
+    free = App(api_key="free", api_secret="secret", personal=True)
+    with serving(apps=[free]) as running:
+        session = running.exchange.sessions.log_in(running.exchange.now(), "free")
+        with JavaScriptClient(running.rest, "free", session.access_token) as client:
+            assert client("getOrders") == []
+            with pytest.raises(Refused) as refusal:
+                client("getQuote", [INFY])
+            assert refusal.value.kind == "PermissionException"
 
 
 def test_the_profile(client):
