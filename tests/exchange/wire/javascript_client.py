@@ -32,9 +32,17 @@ def lock_digest():
     return digest.hexdigest()[:16]
 
 
-@lru_cache(maxsize=1)
 def node_modules():
-    """The folder with the installed packages; two test programs may make it at the same time."""
+    """The folder with the installed packages; without it the test fails, saying why."""
+    folder, why = _installed()
+    if why:
+        pytest.fail(why, pytrace=False)
+    return folder
+
+
+@lru_cache(maxsize=1)
+def _installed():
+    """The folder, and why it could not be made; two test programs may make it at the same time."""
     made = SHOP / lock_digest()
     if not made.exists():
         making = SHOP / f".{made.name}-{os.getpid()}"
@@ -51,17 +59,16 @@ def node_modules():
         )
         if ran.returncode:
             shutil.rmtree(making, ignore_errors=True)
-            pytest.fail(
+            why = (
                 "The official JavaScript client could not be installed: npm needs the network"
-                " once. Connect, and run the tests again; without Node they are skipped."
-                f"\n{ran.stderr[-1500:]}",
-                pytrace=False,
+                " once. Connect, and run the tests again; where there is no Node they are skipped."
             )
+            return made, f"{why}\n{ran.stderr[-1500:]}"
         try:
             making.rename(made)
         except OSError:  # another test program was first
             shutil.rmtree(making, ignore_errors=True)
-    return made / "node_modules"
+    return made / "node_modules", ""
 
 
 def environment():
