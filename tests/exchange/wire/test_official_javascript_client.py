@@ -18,7 +18,7 @@ pytestmark = needs_node
 
 INFY = "NSE:INFY"
 FUTURE = "NIFTY26NOVFUT"
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 NUMBERS = ("last_price", "strike", "tick_size", "lot_size")
 
 
