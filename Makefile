@@ -21,7 +21,7 @@ help:  ## this list
 	@echo 'make check    formatting, types and layers only'
 	@echo 'make fmt      format the code and mend what ruff can mend'
 	@echo 'make bench    measure bars, ticks and the served exchange on this machine'
-	@echo 'make lock     renew the pinned dependencies in requirements/ (needs the network)'
+	@echo 'make lock     renew the pinned dependencies of every lock file (needs the network)'
 	@echo 'make clean    remove .venv and caches; your artifacts/ stay'
 
 day: ready

@@ -2,7 +2,7 @@
 
     python scripts/set_up.py core     what a trading day needs
     python scripts/set_up.py dev      that, and what the tests need
-    python scripts/set_up.py lock     renew both lock files (needs the network)
+    python scripts/set_up.py lock     renew the lock files (needs the network)
 
 Every package is pinned and checked against its hash. A second call with unchanged lock files does
 nothing and needs no network; an environment that is broken, moved, or made by another Python is
@@ -18,6 +18,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -25,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "kitestring-stamp.json"
 LOG = VENV / "set-up.log"
+JAVASCRIPT = ROOT / "tests" / "official_javascript"
 OLDEST = (3, 11)
 LOCK_HEADER = """\
 # Pinned by `make lock` from pyproject.toml; every wheel is checked against its hash.
@@ -199,6 +201,26 @@ def renew_locks() -> None:
             command, input=BUILD_WITH, capture_output=True, text=True, check=True, cwd=ROOT
         )
         lock_file(name).write_text(LOCK_HEADER + answer.stdout, encoding="utf-8")
+    renew_javascript_lock()
+
+
+def renew_javascript_lock() -> None:
+    """Pin what the official JavaScript client of the tests needs; without npm it stays as it is."""
+    npm = shutil.which("npm")
+    if npm is None:
+        print("npm is not installed; the JavaScript lock stays as it is.", file=sys.stderr)
+        return
+    lock = JAVASCRIPT / "package-lock.json"
+    with tempfile.TemporaryDirectory() as shop:
+        for name in ("package.json", ".npmrc"):
+            shutil.copy(JAVASCRIPT / name, shop)
+        command = [npm, "install", "--package-lock-only", "--ignore-scripts"]
+        subprocess.run(command, check=True, cwd=shop)  # noqa: S603 - npm, found above
+        pinned = json.loads(Path(shop, lock.name).read_text(encoding="utf-8"))
+    for package in pinned["packages"].values():
+        package.pop("resolved", None)
+        package.pop("funding", None)  # addresses, of which a lock carries none
+    lock.write_text(json.dumps(pinned, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def newer_python() -> str | None:

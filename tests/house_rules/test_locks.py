@@ -53,6 +53,41 @@ def test_only_wheels_are_installed(name):
     assert re.search(r"^--only-binary :all:$", lock(name), re.MULTILINE)
 
 
+JAVASCRIPT = ROOT / "tests" / "official_javascript"
+
+
+def test_the_javascript_lock_carries_no_address_and_every_package_is_pinned_and_hashed():
+    text = (JAVASCRIPT / "package-lock.json").read_text(encoding="utf-8")
+    assert "://" not in text
+    assert '"resolved"' not in text
+    packages = json.loads(text)["packages"]
+    own = packages.pop("")
+    assert "node_modules/kiteconnect" in packages
+    for name, package in packages.items():
+        assert re.fullmatch(r"\d+\.\d+\.\d+[-.\w]*", package["version"]), name
+        assert package["integrity"].startswith("sha512-"), name
+    asked = json.loads((JAVASCRIPT / "package.json").read_text(encoding="utf-8"))
+    assert own["dependencies"] == asked["dependencies"]
+    for name, version in asked["dependencies"].items():
+        assert version == packages[f"node_modules/{name}"]["version"], "an exact pin"
+
+
+def test_no_javascript_package_is_kept_in_the_repository_and_no_lock_renewal_adds_addresses():
+    listed = subprocess.run(
+        ["git", "ls-files", "*node_modules*"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listed.returncode == 0:  # a checkout may be an unpacked archive
+        assert listed.stdout == ""
+    assert not (JAVASCRIPT / "node_modules").exists()
+    options = (JAVASCRIPT / ".npmrc").read_text(encoding="utf-8")
+    assert "omit-lockfile-registry-resolved=true" in options.splitlines()
+    assert "//" not in options
+
+
 def test_the_tests_run_on_exactly_what_the_day_runs_on():
     dev = pins("dev")
     assert {package: dev.get(package) for package in pins("core")} == pins("core")

@@ -18,9 +18,13 @@ from kitestring.exchange.local_exchange import (
 )
 from kitestring.exchange.market_source import MarketSource
 from kitestring.exchange.synthetic_market import SyntheticFeed
+from kitestring.exchange.wire.exchange_clock import ExchangeClock
+from kitestring.exchange.wire.feed_routes import add_feed
 from kitestring.exchange.wire.kite_server import FAILURES, make_app
+from kitestring.exchange.wire.serving import Served
 
 DAY = dt.date(2026, 11, 20)
+SPEED = 20.0
 
 
 def ist(clock, day=DAY):
@@ -137,6 +141,24 @@ def in_thread(start):
         loop.call_soon_threadsafe(loop.stop)
         running.join(10)
         loop.close()
+
+
+def serving(at="09:20", speed=SPEED, *, day=None, account=None, apps=(READY_APP,), **switches):
+    """A served exchange; ``day`` is its market, two indices and seven shares if left out."""
+    clock = ExchangeClock(ist(at), speed)
+    settings = ExchangeSettings(
+        apps=apps,
+        account=account or OpeningChoice(),
+        switches=Switches(**{"rate_limits": False} | switches),
+    )
+
+    async def start():
+        exchange = LocalExchange(settings, day or market(DAY), clock)
+        served = Served(exchange, set_up=[lambda app, exchange: add_feed(app, exchange, clock)])
+        await served.start()
+        return served
+
+    return in_thread(start)
 
 
 def pass_time(exchange, at, day=DAY):

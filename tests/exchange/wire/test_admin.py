@@ -7,6 +7,9 @@ import aiohttp
 import pytest
 from stage_rig import AT_MARKET, order, play
 
+from kitestring.domain.instants import SECOND
+from kitestring.domain.money import price
+
 
 def acting(conversation, script="", **options):
     return play(conversation, script, admin=True, **options)
@@ -149,23 +152,44 @@ def test_a_wrong_word_changes_nothing(fields, part):
 
 
 def test_a_price_moved_by_hand_is_seen_by_floor_board_and_socket_and_comes_back():
+    """Second by second: it stands where it was put while at its low, and wiggles a tick above."""
+
     async def talk(stage):
+        def stands():
+            return stage.exchange.floor.markets["NSE:INFY"].tick.last_px
+
+        async def pass_a_second():
+            then = stage.exchange.now() + SECOND
+            await must(stage, "POST", "time", action="step", seconds=1)
+            await stage.until(lambda: stage.exchange.now() >= then)
+
+        async def next_price(socket):
+            while True:  # heartbeats and order updates come between
+                heard = (await asyncio.wait_for(socket.receive(), 5)).data
+                if isinstance(heard, bytes) and len(heard) > 1:
+                    return int.from_bytes(heard[8:12], "big")
+
         resting = await stage.placed(side="SELL", price=1550, qty=10)
         await stage.until(lambda: stage.order(resting)["status"] == "OPEN")
+        await must(stage, "POST", "time", action="pause")
+        while stands() != price("1500.00"):
+            await pass_a_second()
         async with stage.ws() as socket:
             await socket.send_json({"a": "mode", "v": ["ltp", [408065]]})
-            await socket.receive_bytes()
+            assert await next_price(socket) == 150_000
             await must(stage, "POST", "price", instrument="NSE:INFY", to=1600, seconds=30)
-            messages = [(await asyncio.wait_for(socket.receive(), 5)).data for _ in range(8)]
-            ticks = [each for each in messages if isinstance(each, bytes) and len(each) > 1]
-            heard = {int.from_bytes(each[8:12], "big") for each in ticks}
-            assert heard & {160_000, 160_010, 160_005}
-        assert (await quote(stage))["last_price"] >= 1600
+            heard = [await next_price(socket)]  # at once, though time stands still
+            for _ in range(2):
+                await pass_a_second()
+                heard.append(await next_price(socket))
+        assert heard == [160_000, 160_010, 160_000]
+        assert (await quote(stage))["last_price"] == 1600
         await stage.until(lambda: stage.order(resting)["status"] == "COMPLETE")
         assert "NSE:INFY" in (await must(stage, "GET", "state"))["moves"]
+        await must(stage, "POST", "time", action="resume")
         await stage.jump("10:05")
         assert (await quote(stage))["last_price"] <= 1500.1
-        assert (await quote(stage))["ohlc"]["high"] >= 1600
+        assert (await quote(stage))["ohlc"]["high"] == 1600.1
 
     acting(talk)
 

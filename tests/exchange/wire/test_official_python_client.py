@@ -5,15 +5,11 @@ import time
 import warnings
 
 import pytest
-from rehearsal import DAY, in_thread, ist, market, whole_market
+from rehearsal import DAY, serving, whole_market
 
 from kitestring.domain.money import money
 from kitestring.exchange.desk.opening_account import OpeningChoice
-from kitestring.exchange.local_exchange import ExchangeSettings, LocalExchange, Switches
-from kitestring.exchange.wire.exchange_clock import ExchangeClock
-from kitestring.exchange.wire.feed_routes import add_feed
 from kitestring.exchange.wire.kite_server import FAILURES
-from kitestring.exchange.wire.serving import Served
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what it imports (Twisted, autobahn of 2019) is not ours
@@ -23,25 +19,7 @@ with warnings.catch_warnings():
 
 INFY = "NSE:INFY"
 FUTURE = "NIFTY26NOVFUT"
-SPEED = 20.0
 PATIENCE_S = 20.0
-
-
-def serving(at="09:20", speed=SPEED, *, day=None, account=None, **switches):
-    """A served exchange; ``day`` is its market, two indices and seven shares if left out."""
-    clock = ExchangeClock(ist(at), speed)
-    settings = ExchangeSettings(
-        account=account or OpeningChoice(),
-        switches=Switches(**{"rate_limits": False} | switches),
-    )
-
-    async def start():
-        exchange = LocalExchange(settings, day or market(DAY), clock)
-        served = Served(exchange, set_up=[lambda app, exchange: add_feed(app, exchange, clock)])
-        await served.start()
-        return served
-
-    return in_thread(start)
 
 
 @pytest.fixture(scope="module")
