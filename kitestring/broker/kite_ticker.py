@@ -16,6 +16,7 @@ import aiohttp
 
 from kitestring.broker.kite_frames import FrameReader
 from kitestring.broker.kite_texts import TickerText
+from kitestring.broker.secret_text import Secret
 from kitestring.broker.ticker_events import (
     FeedState,
     InstrumentsQuiet,
@@ -45,7 +46,7 @@ class KiteTicker:
         self,
         settings: TickerSettings,
         instruments: Mapping[int, InstrumentId],
-        access_token: Callable[[], str],
+        access_token: Callable[[], Secret],
         *,
         now: Now,
         on_frame: Callable[[TickFrame], None],

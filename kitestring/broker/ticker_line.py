@@ -22,6 +22,7 @@ import msgspec
 from kitestring.broker.backoff import Backoff
 from kitestring.broker.kite_frames import FrameDamaged, FrameReader
 from kitestring.broker.kite_texts import TickerText, UnreadableText, read_text
+from kitestring.broker.secret_text import Secret
 from kitestring.broker.ticker_events import (
     FeedState,
     Now,
@@ -84,7 +85,7 @@ class TickerLine:
         tokens: Sequence[int],
         reader: FrameReader,
         settings: TickerSettings,
-        access_token: Callable[[], str],
+        access_token: Callable[[], Secret],
         ears: Ears,
         now: Now,
         *,
@@ -155,7 +156,7 @@ class TickerLine:
     async def _connected(self, session: aiohttp.ClientSession) -> Ending:
         """One connection from its first packet to its end."""
         settings = self._settings
-        asked = {"api_key": settings.api_key, "access_token": self._access_token()}
+        asked = {"api_key": settings.api_key, "access_token": self._access_token().reveal()}
         if settings.user_id:
             asked["user_id"] = settings.user_id
         try:

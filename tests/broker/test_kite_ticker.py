@@ -2,12 +2,14 @@
 
 import asyncio
 import datetime as dt
+import itertools
 
 import pytest
 from ticker_stage import DAY, START, in_virtual_time, on_a_real_socket
 
 from kitestring.broker.kite_texts import BrokerSaid, OrderHint, UnreadableText, read_text
 from kitestring.broker.kite_ticker import KiteTicker
+from kitestring.broker.secret_text import Secret
 from kitestring.broker.ticker_events import FeedState, StateChanged, TickerSettings
 from kitestring.domain.errors import ConfigError
 from kitestring.domain.instants import MINUTE, SECOND, instant
@@ -179,12 +181,12 @@ def test_patience_grows_when_a_new_connection_is_no_cure():
         return [e for e in stage.notes.of(StateChanged) if e.state is SILENT], stage.notes.gaps
 
     silences, gaps = in_virtual_time(play, script)
-    between = [b.at - a.at for a, b in zip(silences, silences[1:], strict=False)]
+    between = [b.at - a.at for a, b in itertools.pairwise(silences)]
     assert 3 <= len(silences) <= 5
-    assert all(later > 1.5 * earlier for earlier, later in zip(between, between[1:], strict=False))
+    assert all(later > 1.5 * earlier for earlier, later in itertools.pairwise(between))
     # Every minute of it is told before its bar closes, without holes.
     assert len(gaps) == 5
-    assert all(a.end_at == b.start_at for a, b in zip(gaps, gaps[1:], strict=False))
+    assert all(a.end_at == b.start_at for a, b in itertools.pairwise(gaps))
     assert gaps[-1].end_at == START + 5 * MINUTE
 
 
@@ -201,7 +203,7 @@ def test_a_network_that_swallows_everything_is_noticed_by_its_silence():
         return noticed, loop_s() - began, stage.notes
 
     noticed, back, notes = in_virtual_time(play)
-    assert 5 <= noticed < 6.5
+    assert 4.9 < noticed < 6.5
     assert 90 <= back < 135
     assert any("no connection within 10 s" in why for why in notes.reasons)
     covered = notes.gaps[0].start_at
@@ -349,7 +351,7 @@ def test_replayed_ticks_keep_their_age():
 
     notes = in_virtual_time(play, script)
     times = [tick.event_at for tick in notes.ticks_of("NSE:INFY")]
-    back = [a - b for a, b in zip(times, times[1:], strict=False) if b < a]
+    back = [a - b for a, b in itertools.pairwise(times) if b < a]
     assert len(back) == 1
     assert back[0] >= 9 * SECOND
     assert notes.states == [CONNECTING, SUBSCRIBED, FLOWING]
@@ -475,7 +477,7 @@ def test_an_exception_of_whoever_hears_ends_the_ticker_loudly():
         ticker = KiteTicker(
             TickerSettings(ws_root=stage.served.ticker, api_key="kitestring"),
             stage.names,
-            lambda: stage.token,
+            lambda: Secret(stage.token),
             now=stage.clock.now,
             on_frame=broken,
             on_event=lambda _: None,

@@ -10,6 +10,7 @@ from aiohttp import ClientSession
 
 from kitestring.broker.kite_texts import OrderHint
 from kitestring.broker.kite_ticker import KiteTicker
+from kitestring.broker.secret_text import Secret
 from kitestring.broker.ticker_events import (
     FeedState,
     InstrumentsQuiet,
@@ -138,7 +139,7 @@ class Stage:
         self.ticker = KiteTicker(
             TickerSettings(ws_root=settings.pop("ws_root", self.served.ticker), api_key="kitestring", **settings),
             self.names if names is None else names,
-            lambda: self.token,
+            lambda: Secret(self.token),
             now=self.clock.now,
             on_frame=self.notes.add,
             on_event=self.notes.add,
