@@ -391,7 +391,7 @@ def _widened(packed: NDArray[np.uint32]) -> TickColumns:
     wide: Ints = packed.astype(np.int64)
     prices = wide[:_PRICES]
     last_px, bid_px, ask_px, token, volume, oi, stamp, bid_qty, ask_qty = wide
-    segment = token & 0xFF
+    segment = packed[_ROWS.index("token")].view(np.uint8)[3::4]  # the low byte of a token
     cds = segment == _CDS
     fine = (segment == _FINE[0]) | (segment == _FINE[1])
     if cds.any() or fine.any():
