@@ -392,6 +392,23 @@ def test_one_instrument_that_freezes_is_told_and_told_again_when_it_is_back():
     assert notes.states == [CONNECTING, SUBSCRIBED, FLOWING]
 
 
+def test_nobody_is_called_quiet_before_there_was_time_to_speak():
+    script = (
+        'faults: [{kind: instrument_frozen, instruments: [NSE:SBIN], from: "10:00:00", for: 600}]'
+    )
+
+    async def play(stage):
+        stage.listen(quiet_s=30)
+        await asyncio.sleep(25)
+        early = list(stage.notes.quiet)
+        await asyncio.sleep(10)
+        return early, stage.notes.quiet
+
+    early, later = in_virtual_time(play, script)
+    assert early == []
+    assert [each.quiet for each in later] == [("NSE:SBIN",)]
+
+
 # ── texts ────────────────────────────────────────────────────────────────────────────────────────
 
 
