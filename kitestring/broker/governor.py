@@ -20,7 +20,6 @@ from typing import Final
 import msgspec
 
 from kitestring.domain.instants import MINUTE, NEVER, SECOND, Instant
-from kitestring.domain.orders import Purpose
 from kitestring.domain.verdicts import CancelOrder, Command, ModifyOrder, PlaceOrder
 
 
@@ -221,9 +220,7 @@ class Governor:
         left = [each.sent_at + SECOND for each in recent if each.sent_at is not None]
         free = max(
             _room_at(left, limits.per_second - kept * limits.kept_second, at),
-            _room_at(
-                self._ends(recent), limits.broker_per_second - kept * limits.kept_second, at
-            ),
+            _room_at(self._ends(recent), limits.broker_per_second - kept * limits.kept_second, at),
             _room_at(
                 [sent_at + MINUTE for sent_at in self._minute],
                 limits.per_minute - kept * limits.kept_minute,

@@ -18,9 +18,11 @@ from typing import Final
 
 import msgspec
 
+from kitestring.broker.kite_errors import StrangeRow
 from kitestring.broker.kite_outcomes import Acked, NotSent, Rejected, SendOutcome, Unknown
-from kitestring.broker.order_book_rows import STAGES, OrderRow, Stage, TradeRow
-from kitestring.broker.tracked_orders import STOPS, Change, Sent, Tracked, taken_up, tracked, wanted
+from kitestring.broker.kite_rows import OrderRow, TradeRow
+from kitestring.broker.order_stage import Stage, over_by_word, stage_of
+from kitestring.broker.tracked_orders import Change, Sent, Tracked, taken_up, tracked, wanted
 from kitestring.domain.events import Note
 from kitestring.domain.ids import ClOrdId, ExecId, OrderId, is_ours
 from kitestring.domain.instants import Instant
@@ -51,6 +53,8 @@ class BookRead(msgspec.Struct, frozen=True, kw_only=True):
     began_s: float
     ended_s: float
     at: Instant
+    strange: Sequence[StrangeRow] = ()
+    """Rows that could not be read; their orders keep their state, and the book is not whole."""
 
 
 class OrderBookMerge:
@@ -65,6 +69,7 @@ class OrderBookMerge:
         self.odd: dict[str, str] = {}
         """What is unexplained now, by the order it is about: nothing new is risked meanwhile."""
         self._by_order_id: dict[str, Tracked] = {}
+        self._tags: set[str] = set()
         self._noted: set[tuple[str, str]] = set()
         self.strays: list[OrderRow] = []
         """Second orders under one of our tags: something on the way had repeated a request."""
@@ -135,7 +140,7 @@ class OrderBookMerge:
         change.sent = Sent.UNDER_WAY
         row, command = order.row, change.command
         if row is not None:
-            change.base_order_at = row.order_at
+            change.base_order_at = row.order_at or 0
             change.invisible = isinstance(command, ModifyOrder) and wanted(command, row)
 
     def changed(
@@ -158,12 +163,18 @@ class OrderBookMerge:
                     self._tell(order, ExecType.UNKNOWN, at, text=outcome.why)
 
     def take_up(
-        self, orders: Iterable[Order], waiting: Iterable[ModifyOrder | CancelOrder], s: float
+        self,
+        orders: Iterable[Order],
+        waiting: Iterable[ModifyOrder | CancelOrder],
+        tags: Iterable[str],
+        s: float,
     ) -> None:
         """After a restart: the journal's orders, and changes of which no answer is on record.
 
         Nothing is sent again. What may have left is unknown until the book shows what came of it.
+        ``tags``: every tag of today that the journal knows, of orders long finished too.
         """
+        self._tags.update(tags)
         for order in orders:
             mine = self.orders[order.cl_ord_id] = taken_up(order, s)
             if mine.order_id:
@@ -188,11 +199,11 @@ class OrderBookMerge:
 
     def hint(self, told: Mapping[str, object], s: float) -> None:
         """An order update of the WebSocket: remembered as a claim that the book has to bear out."""
-        order_id, tag = told.get("order_id"), told.get("tag")
-        order = self._by_order_id.get(order_id) if isinstance(order_id, str) else None
+        order_id, tag = str(told.get("order_id") or ""), told.get("tag")
+        order = self._by_order_id.get(order_id)
         if order is None and isinstance(tag, str):
             order = self.orders.get(tag)
-        if order is None or not isinstance(order_id, str) or not order_id:
+        if order is None or not order_id or order.order_id not in ("", order_id):
             return
         self._name(order, order_id)
         if order.sent is Sent.UNKNOWN:
@@ -202,8 +213,7 @@ class OrderBookMerge:
         if isinstance(filled, int) and order.filled_max < filled <= order.qty:
             order.hinted_filled = max(order.hinted_filled, filled)
             order.hinted_s = order.hinted_s or s
-        stage = STAGES.get(str(told.get("status")))
-        if stage is not None and stage.over and not order.over:
+        if over_by_word(told.get("status")) and not order.over:
             order.hinted_over = True
             order.hinted_s = order.hinted_s or s
 
@@ -212,7 +222,7 @@ class OrderBookMerge:
     def wants_trades(self, rows: Sequence[OrderRow]) -> bool:
         """Whether these rows count fills of ours that have not been told."""
         mine = ((row, self._ours(row)) for row in rows)
-        return any(order is not None and row.filled > order.told_qty for row, order in mine)
+        return any(order is not None and row.cum_qty > order.told_qty for row, order in mine)
 
     def read(self, book: BookRead) -> None:
         """Take in one successful read."""
@@ -230,23 +240,24 @@ class OrderBookMerge:
                 self._take_row(mine, row, trades.get(row.order_id, ()), book)
             elif row.tag in self.orders:
                 self._doubled(row, book.at)
-            elif is_ours(row.tag):
+            elif is_ours(row.tag) and row.tag not in self._tags:
                 self._note(
                     row.order_id,
                     "unknown order",
-                    f"The broker shows {row.status} {row.side} {row.qty} {row.instrument} with our"
+                    f"The broker shows {row.status} {row.side} {row.order_qty} {row.instrument} with our"
                     f" tag {row.tag}, and the journal does not know it.",
                     book.at,
                 )
+        unread = self._strange(book, shown)
         for order in list(self.orders.values()):
-            if order.cl_ord_id not in shown:
+            if order.cl_ord_id not in shown and not unread:
                 self._missing(order, book)
         self.rows = book.orders
         self._seen = self._seen | {row.order_id for row in book.orders}
         self._before, self._before_began_s = now, book.began_s
 
     def distrust(self, s: float) -> str:
-        """Why the broker's books cannot be believed now; empty if they can."""
+        """Why the books of a read that began at ``s`` cannot be believed; empty if they can."""
         for order in self.orders.values():
             why = self._doubt(order, s, TRUSTED_WITHIN_S)
             if why:
@@ -257,6 +268,21 @@ class OrderBookMerge:
     def unsettled(self) -> bool:
         """Something of ours works, or is unknown, or is still to be told."""
         return any(order.unsettled for order in self.orders.values())
+
+    def _strange(self, book: BookRead, shown: set[str]) -> bool:
+        """Say which orders of ours a row could not be read of; ``True``: one may be anybody's."""
+        for row in book.strange:
+            order = self._by_order_id.get(row.order_id) or self.orders.get(row.tag)
+            if order is None:
+                continue
+            shown.add(order.cl_ord_id)
+            if not order.order_id and row.order_id:
+                self._name(order, row.order_id)
+            self.odd[order.cl_ord_id] = (
+                f"the broker's row of order {order.cl_ord_id} cannot be read: {row.why}"
+            )
+            self._note(order.cl_ord_id, "strange row", self.odd[order.cl_ord_id], book.at)
+        return bool(book.strange)
 
     # ── one order's row ──────────────────────────────────────────────────────────────────────
 
@@ -271,21 +297,26 @@ class OrderBookMerge:
     def _doubled(self, row: OrderRow, at: Instant) -> None:
         """One request of ours has become two orders: the second is withdrawn, and everybody told."""
         known = f"{row.order_id} {row.tag}"
-        if (known, "order doubled") not in self._noted and not row.stage.over:
+        if (known, "order doubled") not in self._noted and not stage_of(row).over:
             self.strays.append(row)
         self.odd[row.order_id] = (
-            f"order {row.order_id} ({row.status}, {row.filled} filled) repeats our {row.tag}"
+            f"order {row.order_id} ({row.status}, {row.cum_qty} filled) repeats our {row.tag}"
         )
-        if row.stage.over and not row.filled:
+        if stage_of(row).over and not row.cum_qty:
             del self.odd[row.order_id]
         self._note(
             known,
             "order doubled",
             f"The broker holds two orders for one request of ours: {row.order_id} repeats"
-            f" {row.tag} ({row.status}, {row.filled} of {row.qty} filled). It is being withdrawn;"
+            f" {row.tag} ({row.status}, {row.cum_qty} of {row.order_qty} filled). It is being withdrawn;"
             " what it traded is not booked and must be looked at.",
             at,
         )
+
+    def tag_of(self, row: OrderRow) -> str:
+        """The tag a row goes under: ours where the order is ours, even if the broker has lost it."""
+        order = self._ours(row)
+        return order.cl_ord_id if order is not None else row.tag
 
     def _name(self, order: Tracked, order_id: str) -> None:
         order.order_id = order_id
@@ -294,7 +325,7 @@ class OrderBookMerge:
     def _take_row(
         self, order: Tracked, row: OrderRow, trades: Sequence[TradeRow], book: BookRead
     ) -> None:
-        stage, at = row.stage, book.at
+        stage, at = stage_of(row), book.at
         if not order.order_id:
             self._name(order, row.order_id)
         if order.sent in (Sent.UNKNOWN, Sent.REFUSED):
@@ -302,19 +333,13 @@ class OrderBookMerge:
         if order.believed_dead:
             self._back_from_the_dead(order, row, at)
         before = order.row
-        if row.filled < order.filled_max or (
-            before is not None and before.stage.over and not stage.over
+        if row.cum_qty < order.filled_max or (
+            before is not None and stage_of(before).over and not stage.over
         ):
             return  # An older copy of the book than one we have seen.
-        if stage is Stage.UNHEARD_OF:
-            self.odd[order.cl_ord_id] = (
-                f"the broker calls order {order.cl_ord_id} {row.status!r}, a word we do not know"
-            )
-            self._note(order.cl_ord_id, "unknown status", self.odd[order.cl_ord_id], at)
-        else:
-            self.odd.pop(order.cl_ord_id, None)
+        self.odd.pop(order.cl_ord_id, None)
         order.row, order.variety = row, row.variety
-        order.filled_max = row.filled
+        order.filled_max = row.cum_qty
         order.reads_without = 0
         self._introduce(order, row, at)
         self._terms(order, row, at)
@@ -328,24 +353,24 @@ class OrderBookMerge:
 
     def _introduce(self, order: Tracked, row: OrderRow, at: Instant) -> None:
         """That it was received, that it works, and that its trigger has released it."""
-        stage = row.stage
-        if stage is Stage.PENDING or stage is Stage.UNHEARD_OF:
+        stage = stage_of(row)
+        if stage is Stage.PENDING:
             if not order.told_anything and not order.changes and not order.over:
                 self._tell(order, ExecType.PENDING_NEW, row.order_at or at)
             return
-        rested = row.filled > 0 or (stage is not Stage.REJECTED and row.reached_exchange)
+        rested = row.cum_qty > 0 or (stage is not Stage.REJECTED and row.exchange_order_id)
         if not order.told_new and rested and not order.over:
             order.told_new = True
             # The terms as they were asked for: a change since then is told after it.
             self._tell(order, ExecType.NEW, self._stamp(order, row, at), qty=order.qty)
-        fired = stage is Stage.RESTING or row.filled > 0
+        fired = stage is Stage.RESTING or row.cum_qty > 0
         if order.is_stop and fired and not order.told_trigger and not order.over:
             order.told_trigger = True
             self._tell(order, ExecType.TRIGGERED, self._stamp(order, row, at))
 
     def _terms(self, order: Tracked, row: OrderRow, at: Instant) -> None:
         """Tell changed terms, whoever has changed them."""
-        settled = row.stage.stands or row.stage in (Stage.COMPLETE, Stage.CANCELLED)
+        settled = stage_of(row).stands or stage_of(row) in (Stage.COMPLETE, Stage.CANCELLED)
         if not settled or order.over or not order.told_new or not order.differs(row):
             return
         order.take_terms(row)
@@ -357,8 +382,8 @@ class OrderBookMerge:
             ExecType.REPLACED,
             self._stamp(order, row, at),
             price=row.price or None,
-            stop_px=row.trigger or None,
-            qty=row.qty,
+            stop_px=row.stop_px or None,
+            qty=row.order_qty,
         )
         for change in list(order.changes):
             command = change.command
@@ -369,10 +394,10 @@ class OrderBookMerge:
                     order.price = command.price or order.price
                     order.stop_px = command.stop_px or order.stop_px
                 if command.ord_type is not None:
-                    order.is_stop = command.ord_type in STOPS
+                    order.ord_type = command.ord_type
 
     def _trades(self, order: Tracked, row: OrderRow, trades: Sequence[TradeRow]) -> None:
-        for trade in sorted(trades, key=lambda each: (each.at, each.trade_id)):
+        for trade in sorted(trades, key=lambda each: (each.fill_at or 0, each.trade_id)):
             if trade.trade_id in order.trade_ids:
                 continue
             order.trade_ids.add(trade.trade_id)
@@ -380,7 +405,7 @@ class OrderBookMerge:
             self._tell(
                 order,
                 ExecType.TRADE,
-                trade.at or self._stamp(order, row, 0),
+                trade.fill_at or trade.exchange_at or self._stamp(order, row, 0),
                 qty=order.qty,
                 trade=trade,
             )
@@ -389,12 +414,12 @@ class OrderBookMerge:
         """The order is over as soon as every trade that its row counts has been told."""
         if order.over and not order.believed_dead:
             return
-        if order.told_qty < row.filled:
+        if order.told_qty < row.cum_qty:
             if order.untold_since_s < 0:
                 order.untold_since_s = s
             elif s - order.untold_since_s > SHOWN_WITHIN_S:
                 self.odd[order.cl_ord_id] = (
-                    f"the order book counts {row.filled} filled of order {order.cl_ord_id}, the"
+                    f"the order book counts {row.cum_qty} filled of order {order.cl_ord_id}, the"
                     f" trade book shows {order.told_qty}"
                 )
                 self._note(order.cl_ord_id, "trades missing", self.odd[order.cl_ord_id], at)
@@ -404,12 +429,16 @@ class OrderBookMerge:
         order.untold_since_s = -1.0
         if told_already:
             return
-        if row.stage is Stage.CANCELLED:
+        if stage_of(row) is Stage.CANCELLED:
             self._tell(
-                order, ExecType.CANCELED, self._stamp(order, row, at), text=row.text, qty=row.qty
+                order,
+                ExecType.CANCELED,
+                self._stamp(order, row, at),
+                text=said_of(row),
+                qty=row.order_qty,
             )
-        elif row.stage is Stage.REJECTED:
-            self._tell(order, ExecType.REJECTED, self._stamp(order, row, at), text=row.text)
+        elif stage_of(row) is Stage.REJECTED:
+            self._tell(order, ExecType.REJECTED, self._stamp(order, row, at), text=said_of(row))
 
     # ── answers to changes ───────────────────────────────────────────────────────────────────
 
@@ -420,16 +449,16 @@ class OrderBookMerge:
             if change.sent is Sent.REFUSED:
                 self._refuse(order, change, change.text, book.at)
                 continue
-            if not row.stage.stands:
+            if not stage_of(row).stands:
                 continue
             command = change.command
-            registered = row.order_at > change.base_order_at > 0
+            registered = (row.order_at or 0) > change.base_order_at > 0
             proven = registered or change.sent is Sent.ACKED or not change.invisible
             as_wanted = isinstance(command, ModifyOrder) and wanted(command, row)
-            if as_wanted and proven and not row.text:
+            if as_wanted and proven and not said_of(row):
                 self._tell_terms(order, row, book.at)
-            elif registered or row.text:
-                said = row.text or "the order stands as it did"
+            elif registered or said_of(row):
+                said = said_of(row) or "the order stands as it did"
                 self._refuse(order, change, said, book.at)
             else:
                 self._untouched(order, change, book)
@@ -470,8 +499,8 @@ class OrderBookMerge:
         for change in [each for each in order.changes if each.sent is Sent.REFUSED]:
             self._refuse(order, change, change.text, book.at)
         if order.sent is Sent.ACKED:
-            why = self._doubt(order, book.ended_s, SHOWN_WITHIN_S)
-            if why and book.began_s > order.answered_s:
+            why = self._doubt(order, book.began_s, SHOWN_WITHIN_S)
+            if why:
                 self._note(order.cl_ord_id, "order not shown", f"{why}.", book.at)
         if order.sent is not Sent.UNKNOWN or book.began_s < order.answered_s:
             return
@@ -486,7 +515,7 @@ class OrderBookMerge:
             self._note(order.cl_ord_id, "order without tag", double, book.at)
             self.odd[order.cl_ord_id] = double
             return
-        if self.distrust(book.ended_s):
+        if self.distrust(book.began_s):
             return
         order.over = order.believed_dead = True
         order.changes.clear()
@@ -501,7 +530,7 @@ class OrderBookMerge:
     def _untagged_double(self, order: Tracked, rows: Iterable[OrderRow]) -> str:
         """An order like ours that carries no tag may be ours: tags have been lost before."""
         for row in rows:
-            alike = (row.instrument, row.side, row.qty, row.product) == (
+            alike = (row.instrument, row.side.value, row.order_qty, row.product.value) == (
                 order.instrument,
                 order.side,
                 order.qty,
@@ -521,11 +550,11 @@ class OrderBookMerge:
             order.cl_ord_id,
             "order came back",
             f"Order {order.cl_ord_id} was believed not to exist and is {row.status} at the broker,"
-            f" {row.filled} of {row.qty} filled; "
-            + ("it cannot be withdrawn." if row.stage.over else "it is being withdrawn."),
+            f" {row.cum_qty} of {row.order_qty} filled; "
+            + ("it cannot be withdrawn." if stage_of(row).over else "it is being withdrawn."),
             at,
         )
-        if not row.stage.over and not order.changes and order.own_cancels < OWN_CANCELS_MAX:
+        if not stage_of(row).over and not order.changes and order.own_cancels < OWN_CANCELS_MAX:
             order.own_cancels += 1
             cancel = CancelOrder(cl_ord_id=ClOrdId(order.cl_ord_id), at=at, reason="came back")
             order.changes.append(Change(cancel, of_our_own=True))
@@ -536,9 +565,13 @@ class OrderBookMerge:
             return ""
         who = f"order {order.cl_ord_id}"
         if order.sent is Sent.ACKED and order.row is None and s - order.answered_s > within_s:
-            return f"{who} was accepted {s - order.answered_s:.0f} s ago and is not in the order book"
+            return (
+                f"{who} was accepted {s - order.answered_s:.0f} s ago and is not in the order book"
+            )
         if order.hinted_s and s - order.hinted_s > within_s:
-            return f"{who} was announced as further along {s - order.hinted_s:.0f} s ago than its row"
+            return (
+                f"{who} was announced as further along {s - order.hinted_s:.0f} s ago than its row"
+            )
         for change in order.changes:
             waited_s = s - change.answered_s
             if change.sent is Sent.ACKED and change.reads and waited_s > within_s:
@@ -549,7 +582,7 @@ class OrderBookMerge:
 
     def _stamp(self, order: Tracked, row: OrderRow, at: Instant) -> Instant:
         """When the row came to be what it is; never before what was told of its terms already."""
-        return max(row.update_at or row.order_at or at, order.terms_at)
+        return max(row.exchange_update_at or row.order_at or at, order.terms_at)
 
     def _tell(
         self,
@@ -588,3 +621,8 @@ class OrderBookMerge:
         if (about, kind) not in self._noted:
             self._noted.add((about, kind))
             self.notes.append(Note(at=at, kind=kind, sentence=sentence))
+
+
+def said_of(row: OrderRow) -> str:
+    """The broker's sentence on an order: the friendly one, or the exchange's own."""
+    return row.status_message or row.status_message_raw

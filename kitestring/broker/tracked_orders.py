@@ -9,7 +9,7 @@ from enum import Enum, auto
 
 import msgspec
 
-from kitestring.broker.order_book_rows import OrderRow
+from kitestring.broker.kite_rows import OrderRow
 from kitestring.domain.ids import InstrumentId
 from kitestring.domain.instants import Instant
 from kitestring.domain.money import Price
@@ -61,7 +61,9 @@ class Tracked(msgspec.Struct, eq=False, kw_only=True):
     side: str
     product: str
     exits: bool
-    is_stop: bool
+    ord_type: OrdType
+    """What it is now: a change may make a stop a LIMIT order."""
+    protection_bp: int | None
     qty: int
     price: Price | None
     stop_px: Price | None
@@ -95,17 +97,22 @@ class Tracked(msgspec.Struct, eq=False, kw_only=True):
     """Since when the book counts trades of it that the trade book has not shown."""
 
     @property
+    def is_stop(self) -> bool:
+        """It waits, or waited, for a trigger."""
+        return self.ord_type in STOPS
+
+    @property
     def unsettled(self) -> bool:
         """Something may still happen to it, or is still to be told."""
         return not self.over or bool(self.changes)
 
     def take_terms(self, row: OrderRow) -> None:
         """What the book shows is what has been told now."""
-        self.qty = row.qty
+        self.qty = row.order_qty
         if row.price and self.price is not None:
             self.price = row.price
-        if row.trigger and self.stop_px is not None:
-            self.stop_px = row.trigger
+        if row.stop_px and self.stop_px is not None:
+            self.stop_px = row.stop_px
 
     def differs(self, row: OrderRow) -> bool:
         """The book shows other terms than those last told.
@@ -114,9 +121,9 @@ class Tracked(msgspec.Struct, eq=False, kw_only=True):
         is compared.
         """
         return (
-            row.qty != self.qty
+            row.order_qty != self.qty
             or (self.price is not None and bool(row.price) and row.price != self.price)
-            or (self.stop_px is not None and bool(row.trigger) and row.trigger != self.stop_px)
+            or (self.stop_px is not None and bool(row.stop_px) and row.stop_px != self.stop_px)
         )
 
 
@@ -129,7 +136,8 @@ def tracked(command: PlaceOrder, s: float) -> Tracked:
         side=intent.side.value,
         product=intent.product.value,
         exits=intent.purpose.value != "ENTRY",
-        is_stop=intent.ord_type in STOPS,
+        ord_type=intent.ord_type,
+        protection_bp=intent.market_protection_bp,
         qty=intent.order_qty,
         price=intent.price if intent.ord_type in _PRICED else None,
         stop_px=intent.stop_px,
@@ -153,7 +161,8 @@ def taken_up(order: Order, s: float) -> Tracked:
         side=order.side.value,
         product=order.product.value,
         exits=order.is_exit,
-        is_stop=order.ord_type in STOPS,
+        ord_type=order.ord_type,
+        protection_bp=None,
         qty=order.order_qty,
         price=order.price if order.ord_type in _PRICED else None,
         stop_px=order.stop_px,
@@ -176,7 +185,7 @@ def taken_up(order: Order, s: float) -> Tracked:
 def wanted(change: ModifyOrder, row: OrderRow) -> bool:
     """Whether a row shows what a modification asked for."""
     return (
-        (change.order_qty is None or row.qty == change.order_qty)
+        (change.order_qty is None or row.order_qty == change.order_qty)
         and (change.price is None or row.price == change.price)
-        and (change.stop_px is None or row.trigger == change.stop_px)
+        and (change.stop_px is None or row.stop_px == change.stop_px)
     )
