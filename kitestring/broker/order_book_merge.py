@@ -13,6 +13,7 @@ Fills are never inferred from quantities: prices and ids come from trades.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -39,7 +40,7 @@ UNTOUCHED_AFTER_S: Final = 10.0
 """So long may a change without an answer take to show before it is taken as not having happened."""
 SHOWN_WITHIN_S: Final = 10.0
 OWN_CANCELS_MAX: Final = 3
-"""How often an order that came back from the dead is withdrawn before it is left to a person."""
+"""How often an order that nobody believes in is withdrawn before it is left to a person."""
 TRUSTED_WITHIN_S: Final = 30.0
 """What the broker has acknowledged must show in its own book within so long, or it is not believed."""
 
@@ -70,6 +71,8 @@ class OrderBookMerge:
         """What is unexplained now, by the order it is about: nothing new is risked meanwhile."""
         self._by_order_id: dict[str, Tracked] = {}
         self._tags: set[str] = set()
+        self._withdrawals: Counter[str] = Counter()
+        """How often the broker side itself has withdrawn an order that nobody believes in."""
         self._noted: set[tuple[str, str]] = set()
         self.strays: list[OrderRow] = []
         """Second orders under one of our tags: something on the way had repeated a request."""
@@ -115,6 +118,8 @@ class OrderBookMerge:
                 self._not_placed(order, f"not sent: {outcome.why}", at)
             case Unknown() if order.order_id:
                 order.sent = Sent.ACKED  # A row or an update has named it meanwhile.
+                if not order.told_anything and not order.changes:
+                    self._tell(order, ExecType.PENDING_NEW, at)
             case Unknown():
                 order.sent = Sent.UNKNOWN
                 self._tell(order, ExecType.UNKNOWN, at, text=outcome.why)
@@ -296,8 +301,8 @@ class OrderBookMerge:
 
     def _doubled(self, row: OrderRow, at: Instant) -> None:
         """One request of ours has become two orders: the second is withdrawn, and everybody told."""
-        known = f"{row.order_id} {row.tag}"
-        if (known, "order doubled") not in self._noted and not stage_of(row).over:
+        if stage_of(row).stands and self._withdrawals[row.order_id] < OWN_CANCELS_MAX:
+            self._withdrawals[row.order_id] += 1
             self.strays.append(row)
         self.odd[row.order_id] = (
             f"order {row.order_id} ({row.status}, {row.cum_qty} filled) repeats our {row.tag}"
@@ -305,7 +310,7 @@ class OrderBookMerge:
         if stage_of(row).over and not row.cum_qty:
             del self.odd[row.order_id]
         self._note(
-            known,
+            row.order_id,
             "order doubled",
             f"The broker holds two orders for one request of ours: {row.order_id} repeats"
             f" {row.tag} ({row.status}, {row.cum_qty} of {row.order_qty} filled). It is being withdrawn;"
@@ -554,8 +559,9 @@ class OrderBookMerge:
             + ("it cannot be withdrawn." if stage_of(row).over else "it is being withdrawn."),
             at,
         )
-        if not stage_of(row).over and not order.changes and order.own_cancels < OWN_CANCELS_MAX:
-            order.own_cancels += 1
+        tries = self._withdrawals[row.order_id]
+        if stage_of(row).stands and not order.changes and tries < OWN_CANCELS_MAX:
+            self._withdrawals[row.order_id] += 1
             cancel = CancelOrder(cl_ord_id=ClOrdId(order.cl_ord_id), at=at, reason="came back")
             order.changes.append(Change(cancel, of_our_own=True))
 

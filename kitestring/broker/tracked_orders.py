@@ -89,7 +89,6 @@ class Tracked(msgspec.Struct, eq=False, kw_only=True):
     reads_without: int = 0
     seen_before: frozenset[str] = frozenset()
     """Orders that were in the book before it was sent."""
-    own_cancels: int = 0
     hinted_filled: int = 0
     hinted_over: bool = False
     hinted_s: float = 0.0
