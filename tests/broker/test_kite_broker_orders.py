@@ -184,3 +184,19 @@ def test_foreign_orders_are_shown_and_not_booked_and_strangers_with_our_tag_are_
         assert snapshot.trusted
 
     rehearse(play)
+
+
+def test_a_burst_of_orders_meets_none_of_the_exchanges_own_limits_and_exits_go_first():
+    async def play(desk):
+        entries = [desk.place(1, px=f"{1300 + n}.00") for n in range(24)]
+        exits = [
+            desk.place(1, Side.SELL, px=f"{1600 + n}.00", purpose=Purpose.EXIT) for n in range(3)
+        ]
+        await desk.until(lambda: all(_E.NEW in desk.told(tag) for tag in entries + exits))
+        assert desk.posts() == 27
+        order = [row["tag"] for row in desk.orders()]
+        assert max(order.index(tag) for tag in exits) < 12
+        assert not any(report.exec_type is _E.REJECTED for report in desk.reports)
+        assert desk.notes == []
+
+    rehearse(play, limits=True, hints=True)
