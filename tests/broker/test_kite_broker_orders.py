@@ -188,7 +188,7 @@ def test_foreign_orders_are_shown_and_not_booked_and_strangers_with_our_tag_are_
 
 def test_a_burst_of_orders_meets_none_of_the_exchanges_own_limits_and_exits_go_first():
     async def play(desk):
-        entries = [desk.place(1, px=f"{1300 + n}.00") for n in range(24)]
+        entries = [desk.place(1, px=f"{1400 + n}.00") for n in range(24)]
         exits = [
             desk.place(1, Side.SELL, px=f"{1600 + n}.00", purpose=Purpose.EXIT) for n in range(3)
         ]
