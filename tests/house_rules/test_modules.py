@@ -49,6 +49,16 @@ WAITED_FOR = {
     "kitestring.store.candle_cache": "the live day, whose market is broker/kite_feed.py",
     "kitestring.broker.instruments_of_day": "the live day, which will begin with it",
     "kitestring.store.instrument_dumps": "the live day, which will keep its lists there",
+    "kitestring.broker.book_watch": "KiteBroker, which the live engine will plug in",
+    "kitestring.broker.broker_books": "KiteBroker",
+    "kitestring.broker.governor": "KiteBroker",
+    "kitestring.broker.kite_bridge": "the live engine, which will plug KiteBroker in",
+    "kitestring.broker.order_book_merge": "KiteBroker",
+    "kitestring.broker.order_doubts": "KiteBroker",
+    "kitestring.broker.order_stage": "KiteBroker",
+    "kitestring.broker.order_traffic": "KiteBroker",
+    "kitestring.broker.send_line": "KiteBroker",
+    "kitestring.broker.tracked_orders": "KiteBroker",
     "kitestring.engine.replay": "kitestring replay, which will ask it",
 }
 """Alive as soon as something imports it; then its line here must go."""
