@@ -12,6 +12,7 @@ import click
 from kitestring import __version__
 from kitestring.cli.answers import ANSWERS
 from kitestring.cli.exchange_command import exchange
+from kitestring.cli.replay_command import replay
 from kitestring.cli.run_day import Day, run_command, run_day
 from kitestring.cli.strategy_commands import check, new, strategies
 
@@ -110,6 +111,7 @@ def bars_check(files: tuple[Path, ...]) -> None:
 house.add_command(run_day, "run-day")
 house.add_command(run_day, "day")
 house.add_command(exchange)
+house.add_command(replay)
 house.add_command(new)
 house.add_command(check)
 house.add_command(strategies)

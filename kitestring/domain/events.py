@@ -193,6 +193,8 @@ class RunOpened(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=
     capital: int
     version: str
     settings: bytes = b""
+    sessions: bytes = b""
+    """The sessions with the house's own cut-offs, encoded: what a replay of the day needs."""
 
 
 class DaySealed(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="day_sealed"):
