@@ -11,6 +11,7 @@ import click
 
 from kitestring import __version__
 from kitestring.cli.answers import ANSWERS
+from kitestring.cli.doctor_command import doctor
 from kitestring.cli.exchange_command import exchange
 from kitestring.cli.replay_command import replay
 from kitestring.cli.run_day import Day, run_command, run_day
@@ -112,6 +113,7 @@ house.add_command(run_day, "run-day")
 house.add_command(run_day, "day")
 house.add_command(exchange)
 house.add_command(replay)
+house.add_command(doctor)
 house.add_command(new)
 house.add_command(check)
 house.add_command(strategies)

@@ -37,7 +37,6 @@ SELF_STARTING = {
 }
 WAITED_FOR = {
     "kitestring.broker.instruments_of_day": "the live day, which will begin with it",
-    "kitestring.store.instrument_dumps": "the live day, which will keep its lists there",
 }
 """Alive as soon as something imports it; then its line here must go."""
 
