@@ -49,6 +49,8 @@ from kitestring.domain.verdicts import (
 
 ENGINE_NOTES: Final = frozenset({"opened", "resumed", "interrupted"})
 """Notes that the engine writes between events; all other notes are the core's."""
+LIVE_NOTE: Final = "live: "
+"""How the kinds of notes begin that a live day's engine writes between events."""
 
 _TOLD = (Reports, BrokerSnapshot, OperatorCommand, Gap, SessionEnded)
 
@@ -225,7 +227,7 @@ def _sorted_out(commits: Iterable[tuple[int, Commit]]) -> Iterator[_Recorded]:
 
 def _is_engines(fact: Fact) -> bool:
     if isinstance(fact, Note):
-        return fact.kind in ENGINE_NOTES
+        return fact.kind in ENGINE_NOTES or fact.kind.startswith(LIVE_NOTE)
     return isinstance(fact, (RunOpened, DaySealed))
 
 

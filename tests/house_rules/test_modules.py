@@ -37,6 +37,7 @@ SELF_STARTING = {
 }
 WAITED_FOR = {
     "kitestring.broker.instruments_of_day": "the live day, which will begin with it",
+    "kitestring.engine.live_day": "LiveEngine, which will run it",
 }
 """Alive as soon as something imports it; then its line here must go."""
 
