@@ -24,6 +24,9 @@ def differences(
 ) -> list[tuple[str, str, str]]:
     """``(what, ours, theirs)`` for every order and owned position that does not agree."""
     found: list[tuple[str, str, str]] = []
+    if not snapshot.trusted:
+        # An old or frozen book proves nothing, neither a difference nor that there is none.
+        return [("the broker's books", "not to be trusted", snapshot.why)]
     rows = {row.cl_ord_id: row for row in snapshot.orders}
     for tag, order in sorted(orders.table.items()):
         row = rows.get(tag)

@@ -93,6 +93,11 @@ class BrokerSnapshot(msgspec.Struct, frozen=True, kw_only=True, array_like=True,
     orders: tuple[BrokerOrderRow, ...]
     net_qty: dict[str, int]
     """``EXCHANGE:SYMBOL/PRODUCT`` → net quantity."""
+    read_at: Instant = 0
+    """When the broker's books were read, which may be long ago; 0: at ``at``."""
+    trusted: bool = True
+    """Whether they can be compared with ours at all; ``why`` says why not."""
+    why: str = ""
 
 
 class DayOpening(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="opening"):

@@ -77,6 +77,8 @@ if TYPE_CHECKING:
 else:
     Money = Price = ChargeUnits = int
 
+_DIGITS_MAX: Final = 15
+"""Of rupees: ten thousand times the worth of every listed Indian company together."""
 _RUPEES = re.compile(r"-?\d+(\.\d+)?")
 
 
@@ -104,6 +106,25 @@ def price(rupees: str | int | Decimal) -> Price:
 def money(rupees: str | int | Decimal) -> Money:
     """An amount from decimal rupees, exactly; raises ``ValueError`` where it would have to round."""
     return Money(_units(rupees, "an amount"))
+
+
+def _rounded_units(rupees: Decimal, what: str) -> int:
+    if not rupees.is_finite() or rupees.adjusted() >= _DIGITS_MAX:
+        raise ValueError(f"{rupees} is not {what} in rupees")
+    return int((rupees * UNITS_PER_RUPEE).to_integral_value(ROUND_HALF_EVEN))
+
+
+def rounded_price(rupees: Decimal) -> Price:
+    """The price nearest to what a broker computed in floating point, such as 99725.05000000002.
+
+    Half goes to the even unit. Raises ``ValueError`` for what is no number, or no price on earth.
+    """
+    return Price(_rounded_units(rupees, "a price"))
+
+
+def rounded_money(rupees: Decimal) -> Money:
+    """The amount nearest to what a broker computed in floating point; as ``rounded_price``."""
+    return Money(_rounded_units(rupees, "an amount"))
 
 
 def share_of(amount: Money, times: float) -> Money:
