@@ -72,11 +72,13 @@ class KiteClient:
     A call that is cancelled from outside has an unknown outcome, like one that timed out.
     """
 
-    __slots__ = ("_headers", "_http", "settings")
+    __slots__ = ("_headers", "_http", "_placed", "settings")
 
     def __init__(self, settings: KiteSettings, token: Secret, http: KiteHttp) -> None:
         self.settings = settings
         self._http = http
+        self._placed: set[OrderId] = set()
+        """Ids given to our new orders: the same one again is an old answer, not a new order."""
         self.use_token(token)
 
     def use_token(self, token: Secret) -> None:
@@ -130,9 +132,13 @@ class KiteClient:
             return Unknown(why=_no_envelope(answer))
         if status == 200:
             order_id = acked_order_id(envelope)
-            if order_id is not None and of in (None, order_id):
-                return Acked(order_id=order_id)
-            return Unknown(why="HTTP 200 without the order's id")
+            if order_id is None or of not in (None, order_id):
+                return Unknown(why="HTTP 200 without the order's id")
+            if of is None:
+                if order_id in self._placed:
+                    return Unknown(why=f"HTTP 200 with the id of an earlier order, {order_id}")
+                self._placed.add(order_id)
+            return Acked(order_id=order_id)
         error_type, message = envelope.error_type or "", envelope.message or ""
         refusal = None
         if envelope.status == "error":

@@ -11,6 +11,7 @@ No exception of the library gets out of here: they carry addresses and headers, 
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import Iterable, Mapping
@@ -19,6 +20,9 @@ from typing import Final, Self
 
 import aiohttp
 import msgspec
+from aiohttp.client_reqrep import ConnectionKey
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 from yarl import URL
 
 from kitestring import __version__
@@ -71,6 +75,23 @@ class _SecondConnection(Exception):
     """The library would send the same request again."""
 
 
+class _CleanConnector(aiohttp.TCPConnector):
+    """A pool that hands out no connection on which something came unasked.
+
+    The library would take it for the answer to the next request: an order's id for another order.
+    """
+
+    async def _get(self, key: ConnectionKey, traces: list[Trace]) -> Connection | None:
+        while (connection := await super()._get(key, [])) is not None:
+            protocol = connection.protocol
+            if protocol is not None and not protocol.should_close:
+                for trace in traces:
+                    await trace.send_connection_reuseconn()
+                return connection
+            connection.close()
+        return None
+
+
 class KiteHttp:
     """The pool of connections to one Kite; an async context manager. Shared by all that call it."""
 
@@ -81,7 +102,7 @@ class KiteHttp:
         trace.on_connection_create_end.append(_connected)
         trace.on_connection_reuseconn.append(_connected)
         self.session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
+            connector=_CleanConnector(
                 family=_FAMILIES[settings.address_family],
                 ttl_dns_cache=_DNS_S,
                 keepalive_timeout=_IDLE_S,
@@ -215,7 +236,7 @@ def _reason(error: Exception) -> str:
         case aiohttp.ClientConnectorDNSError():
             return "the name of the server could not be looked up"
         case aiohttp.ClientConnectorError():
-            return f"no connection: {error.os_error.strerror or 'refused'}"
+            return f"no connection: {_in_words(error.os_error)}"
         case aiohttp.ServerDisconnectedError():
             return "the connection was closed without an answer"
         case aiohttp.ClientPayloadError():
@@ -223,6 +244,11 @@ def _reason(error: Exception) -> str:
         case aiohttp.ClientResponseError():
             return "the answer was no HTTP that can be read"
         case aiohttp.ClientOSError() | OSError():
-            return f"the connection broke: {error.strerror or type(error).__name__}"
+            return f"the connection broke: {_in_words(error)}"
         case _:
             return f"the call failed ({type(error).__name__})"
+
+
+def _in_words(error: OSError) -> str:
+    """The system's own words for an error number; the library's have addresses in them."""
+    return os.strerror(error.errno).lower() if error.errno else type(error).__name__

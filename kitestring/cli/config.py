@@ -15,7 +15,9 @@ from pathlib import Path
 
 import msgspec
 
+from kitestring.broker.kite_settings import KiteSettings
 from kitestring.cli.config_words import Words
+from kitestring.cli.kite_config import kite_settings
 from kitestring.core.settings import RiskSettings
 from kitestring.domain.errors import ConfigError
 from kitestring.domain.money import Money, money
@@ -132,6 +134,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     risk: RiskSettings = RiskSettings()
     strategies: tuple[StrategyConfig, ...] = ()
     sessions: dict[SegmentWord, SessionConfig] = {}
+    kite: KiteSettings = KiteSettings()
 
     @property
     def digest(self) -> str:
@@ -195,6 +198,7 @@ def _config(tree: Mapping, words: Words, mode: Mode | None) -> Config:
         risk=_risk(top.get("risk"), words, trading.capital),
         strategies=_strategies(top.get("strategies"), words, trading),
         sessions=_sessions(top.get("sessions"), words),
+        kite=kite_settings(top.get("kite"), words),
     )
 
 

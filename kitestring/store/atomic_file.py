@@ -23,12 +23,22 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def write_atomically(path: Path, content: bytes, *, durable: bool = False) -> None:
-    """Replace a file's content; ``durable`` also waits for the disk. Raises ``OSError``."""
+def write_atomically(
+    path: Path, content: bytes, *, durable: bool = False, private: bool = False
+) -> None:
+    """Replace a file's content; ``durable`` also waits for the disk. Raises ``OSError``.
+
+    ``private``: nobody but the owner can read it, not even while it is being written.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
-        with temporary.open("wb") as file:
+        if private:
+            temporary.unlink(missing_ok=True)
+        mode = 0o600 if private else 0o666
+        flags = os.O_WRONLY | os.O_CREAT | (os.O_EXCL if private else os.O_TRUNC)
+        flags |= getattr(os, "O_BINARY", 0)
+        with os.fdopen(os.open(temporary, flags, mode), "wb") as file:
             file.write(content)
             if durable:
                 file.flush()
