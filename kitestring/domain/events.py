@@ -55,6 +55,10 @@ class OperatorWord(StrEnum):
     HALT = "halt"
     FLATTEN = "flatten"
     STOP = "stop"
+    DISARM = "disarm"
+    """Nobody has armed the day: no entries, everything else goes on."""
+    ARM = "arm"
+    """Somebody has: lifts what DISARM stopped, and nothing else."""
     FAULT = "fault"
     """Not a person's word: the engine's own, after it had to rebuild the house from its journal."""
 
