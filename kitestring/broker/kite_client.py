@@ -63,6 +63,7 @@ QUOTES_MAX: Final = 500
 """Instruments in one ``/quote`` (kite.trade/docs/connect/v3/market-quotes)."""
 _JSON: Final = "application/json"
 _CSV: Final = "text/csv"
+_KNOWN_TYPES: Final = frozenset({_JSON, _CSV, "text/html", "text/plain", "application/xml"})
 _Row = TypeVar("_Row")
 
 
@@ -204,7 +205,8 @@ class KiteClient:
         found = self._believed(path, raw, kite_market_rows.quotes)
         unasked = sorted(set(found) - set(asked))
         if unasked:
-            raise KiteAnswerStrange(path, f"it quotes {unasked[0]!r}, which was not asked for")
+            why = self._http.clean(f"it quotes {unasked[0]!r}, which was not asked for.")
+            raise KiteAnswerStrange(path, why)
         return {name: found[name] for name in asked if name in found}
 
     async def historical(
@@ -288,12 +290,26 @@ class KiteClient:
             try:
                 rows.append(row_of(bytes(raw)))
             except RowStrange as error:
-                strange.append(_strange(bytes(raw), self._http.clean(str(error))))
+                strange.append(self._strange(bytes(raw), str(error)))
         if strange:
             more = f" (and {len(strange) - 1} more)" if len(strange) > 1 else ""
             why = f"a row cannot be read: {strange[0].why}{more}."
             raise KiteAnswerStrange(path, why, rows=tuple(rows), strange=tuple(strange))
         return tuple(rows)
+
+    def _strange(self, raw: bytes, why: str) -> StrangeRow:
+        """As much of a strange row as says whose it is."""
+        try:
+            row = msgspec.json.decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            row = {}
+        named = row if isinstance(row, dict) else {}
+        order_id, tag = named.get("order_id"), named.get("tag")
+        return StrangeRow(
+            order_id=self._http.clean(order_id) if isinstance(order_id, str) else "",
+            tag=self._http.clean(tag) if isinstance(tag, str) else "",
+            why=self._http.clean(why),
+        )
 
     def _failed(self, path: str, answer: Answer) -> KiteReadFailed:
         """Why an answer is none, from its status, type and text."""
@@ -332,28 +348,13 @@ def _read_both(raw: bytes) -> _Both:
     return kite_rows.read_as(raw, _both)
 
 
-def _strange(raw: bytes, why: str) -> StrangeRow:
-    """As much of a strange row as says whose it is."""
-    try:
-        row = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        row = {}
-    named = row if isinstance(row, dict) else {}
-    order_id, tag = named.get("order_id"), named.get("tag")
-    return StrangeRow(
-        order_id=order_id[:64] if isinstance(order_id, str) else "",
-        tag=tag[:64] if isinstance(tag, str) else "",
-        why=why,
-    )
-
-
 def _enveloped(answer: Answer) -> Envelope | None:
     """The envelope, if the answer says that it is JSON and is."""
     return read_envelope(answer.body) if answer.content_type == _JSON else None
 
 
 def _no_envelope(answer: Answer) -> str:
-    what = answer.content_type or "no content type"
+    what = answer.content_type if answer.content_type in _KNOWN_TYPES else "no known content type"
     if 300 <= answer.status < 400:
         return f"HTTP {answer.status}, a redirect, which is never followed"
     if answer.content_type == _JSON:

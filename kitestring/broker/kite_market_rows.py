@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import msgspec
 
-from kitestring.broker.kite_rows import RowStrange, kite_instant, px_of, read_as, whole
+from kitestring.broker.kite_rows import RowStrange, kite_instant, px_of, read_as, shown, whole
 from kitestring.domain.instants import Instant, instant_of
 from kitestring.domain.money import Price
 
@@ -154,7 +154,7 @@ def _candle(row: _Candle) -> Candle:
         px_of(each, "a candle's price") for each in (row.open, row.high, row.low, row.close)
     )
     if not low <= min(opened, closed) <= max(opened, closed) <= high:
-        raise RowStrange(f"the candle of {row.stamp[:30]} has its high or low on the wrong side")
+        raise RowStrange(f"the candle of {shown(row.stamp)} has its high or low on the wrong side")
     return Candle(
         opened_at=_stamp(row.stamp),
         open=opened,
@@ -171,4 +171,4 @@ def _stamp(text: str) -> Instant:
     try:
         return instant_of(dt.datetime.strptime(text, "%Y-%m-%dT%H:%M:%S%z"))
     except ValueError:
-        raise RowStrange(f"a candle's time is {text[:40]!r}") from None
+        raise RowStrange(f"a candle's time is {shown(text)}") from None

@@ -22,6 +22,7 @@ from kitestring.domain.instants import SECOND, Instant, instant
 from kitestring.domain.money import Money, Price, rounded_money, rounded_price
 from kitestring.domain.orders import OrdType, Side
 
+_SHOWN_MAX: Final = 2_000
 _QTY_MAX: Final = 10**12
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d", re.ASCII)
 _Word = TypeVar("_Word", bound=StrEnum)
@@ -505,6 +506,11 @@ def px_of(number: Decimal, field: str) -> Price:
         raise RowStrange(f"{field} is {str(number)[:40]}, which is no price") from None
 
 
+def shown(text: str) -> str:
+    """A text of a row in a message. It is cut where secrets have been taken out: never in one."""
+    return repr(text[:_SHOWN_MAX])
+
+
 def kite_instant(text: str | None, field: str) -> Instant | None:
     """``YYYY-MM-DD HH:MM:SS``, Indian time; nothing, or a date of year 1, is ``None``."""
     if not text:
@@ -518,7 +524,7 @@ def kite_instant(text: str | None, field: str) -> Instant | None:
         else:
             seconds = (clock.hour * 60 + clock.minute) * 60 + clock.second
             return midnight + seconds * SECOND if midnight > 0 else None
-    raise RowStrange(f"{field} is {text[:40]!r}, which is no Indian date and time")
+    raise RowStrange(f"{field} is {shown(text)}, which is no Indian date and time")
 
 
 @lru_cache(maxsize=64)
@@ -545,20 +551,20 @@ def _funds(row: _Funds | None) -> Funds | None:
 
 def _instrument(exchange: str, symbol: str) -> InstrumentId:
     if not exchange or not symbol or ":" in exchange:
-        raise RowStrange(f"no instrument is called {exchange[:20]!r} {symbol[:40]!r}")
+        raise RowStrange(f"no instrument is called {shown(exchange)} {shown(symbol)}")
     return instrument_id(exchange, symbol)
 
 
 def _id(text: str, field: str) -> str:
     if not text or len(text) > 64 or not text.isascii() or not text.isprintable() or " " in text:
-        raise RowStrange(f"{field} is {text[:40]!r}")
+        raise RowStrange(f"{field} is {shown(text)}")
     return text
 
 
 def _word(text: str, field: str, words: dict[str, _Word]) -> _Word:
     word = words.get(text)
     if word is None:
-        raise RowStrange(f"{field} is {text[:40]!r}, a word we do not know")
+        raise RowStrange(f"{field} is {shown(text)}, a word we do not know")
     return word
 
 

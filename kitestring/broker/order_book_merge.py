@@ -39,6 +39,8 @@ UNTOUCHED_READS: Final = 3
 UNTOUCHED_AFTER_S: Final = 10.0
 """So long may a change without an answer take to show before it is taken as not having happened."""
 SHOWN_WITHIN_S: Final = 10.0
+OLDER_READS_MAX: Final = 3
+"""So many reads in a row with an earlier time are not taken for old copies any more."""
 OWN_CANCELS_MAX: Final = 3
 """How often an order that nobody believes in is withdrawn before it is left to a person."""
 TRUSTED_WITHIN_S: Final = 30.0
@@ -347,7 +349,8 @@ class OrderBookMerge:
         order.filled_max = row.cum_qty
         order.reads_without = 0
         self._introduce(order, row, at)
-        self._terms(order, row, at)
+        if not self._older(order, row):
+            self._terms(order, row, at)
         self._trades(order, row, trades)
         if stage.over:
             self._end(order, row, at, book.ended_s)
@@ -372,6 +375,18 @@ class OrderBookMerge:
         if order.is_stop and fired and not order.told_trigger and not order.over:
             order.told_trigger = True
             self._tell(order, ExecType.TRIGGERED, self._stamp(order, row, at))
+
+    def _older(self, order: Tracked, row: OrderRow) -> bool:
+        """A copy from before the last change we have seen shows old terms.
+
+        But times never rule alone: a broker whose clock was set back is believed after a few reads.
+        """
+        at = row.order_at or 0
+        order.older_reads = order.older_reads + 1 if at < order.registered_at else 0
+        if 0 < order.older_reads < OLDER_READS_MAX:
+            return True
+        order.registered_at, order.older_reads = at, 0
+        return False
 
     def _terms(self, order: Tracked, row: OrderRow, at: Instant) -> None:
         """Tell changed terms, whoever has changed them."""

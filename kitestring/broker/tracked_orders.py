@@ -87,6 +87,9 @@ class Tracked(msgspec.Struct, eq=False, kw_only=True):
     terms_at: Instant = 0
     changes: list[Change] = msgspec.field(default_factory=list)
     reads_without: int = 0
+    registered_at: Instant = 0
+    """The latest time at which Kite says the order, or a change of it, was registered."""
+    older_reads: int = 0
     seen_before: frozenset[str] = frozenset()
     """Orders that were in the book before it was sent."""
     hinted_filled: int = 0

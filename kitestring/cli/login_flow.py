@@ -14,7 +14,7 @@ import webbrowser
 from collections.abc import Callable
 from os import environ
 from typing import IO, Final
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 
@@ -107,7 +107,8 @@ def request_token_in(text: str) -> str:
     """The request token of a pasted address, or pasted by itself. Raises ``NoToken``."""
     pasted = text.strip().strip("<>\"'")
     if "request_token" in pasted or "status=" in pasted or "://" in pasted:
-        return _token_of(dict(parse_qsl(urlsplit(pasted).query or pasted.partition("?")[2])))
+        query = pasted.partition("?")[2].partition("#")[0]
+        return _token_of(dict(parse_qsl(query)))
     if _BARE.fullmatch(pasted):
         return pasted
     if _CODE.fullmatch(pasted):

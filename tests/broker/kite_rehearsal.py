@@ -17,6 +17,7 @@ from kitestring.broker.kite_client import KiteClient
 from kitestring.broker.kite_http import KiteHttp
 from kitestring.broker.kite_settings import local_settings
 from kitestring.broker.secret_text import Secret
+from kitestring.core.order_manager import OrderManager
 from kitestring.domain.ids import ClOrdIds, InstrumentId, StrategyId
 from kitestring.domain.instants import SECOND, instant
 from kitestring.domain.money import price
@@ -83,6 +84,9 @@ class Desk:
         self.ids = ClOrdIds("rehearsal", DAY)
         self.reports, self.notes = [], []
         self.commands = []
+        self.house = OrderManager({})
+        """The core's own book of orders, which must understand all that it is told."""
+        self.surprises = []
 
     # what we send
 
@@ -110,12 +114,24 @@ class Desk:
 
     def send(self, command):
         self.commands.append(command)
+        match command:
+            case PlaceOrder():
+                self.house.placing(command, self.clock.now(), None)
+            case ModifyOrder():
+                self.house.modifying(command)
+            case CancelOrder():
+                self.house.cancelling(command)
         self.broker.carry_out(command, self.clock.now())
 
     # what we hear
 
     def listen(self):
-        self.reports += [report for _, report in self.broker.reports_until(self.clock.now())]
+        told = [report for _, report in self.broker.reports_until(self.clock.now())]
+        self.reports += told
+        for report in told:
+            surprise = self.house.apply(report).surprise
+            if surprise:
+                self.surprises.append((report.cl_ord_id, surprise))
         self.notes += self.broker.notes()
 
     async def after(self, seconds):
@@ -181,6 +197,15 @@ class Desk:
             if report.exec_type is ExecType.TRADE
         )
 
+    def compare(self):
+        """Every order of which we know the end stands in our book as in the exchange's."""
+        over = {"COMPLETE": "FILLED", "CANCELLED": "CANCELED", "REJECTED": "REJECTED"}
+        for row in self.orders():
+            ours = self.house.table.get(row["tag"])
+            if ours is not None and ours.status.terminal and len(self.orders(row["tag"])) == 1:
+                assert over[row["status"]] == ours.status, row
+                assert row["filled_quantity"] == ours.cum_qty, row
+
     def side(self, tag):
         return next(
             command.intent.side
@@ -241,6 +266,8 @@ def rehearse(play, script="", *, seconds=1200, hints=False, seed=1, orders=None,
                     assert [note for note in desk.notes if note.kind == "fault"] == []
                     told = [r.exec_id for r in desk.reports if r.exec_type is ExecType.TRADE]
                     assert len(told) == len(set(told)), "a trade was told twice"
+                    assert desk.surprises == []
+                    desk.compare()
             finally:
                 if listening is not None:
                     listening.cancel()

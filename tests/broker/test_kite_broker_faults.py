@@ -215,7 +215,7 @@ def test_an_order_believed_dead_that_comes_back_is_withdrawn_and_shouted_about()
         assert desk.posts() == 1
         assert desk.posts("DELETE") == 1
 
-    rehearse(play, script("late_arrival\n" + POST + "    seconds: 330\n"))
+    rehearse(play, script("late_arrival\n" + POST + "    seconds: 330\n"), at_end=False)
 
 
 def test_a_request_that_something_on_the_way_repeats_is_seen_and_the_second_withdrawn():

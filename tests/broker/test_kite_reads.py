@@ -55,7 +55,8 @@ def test_no_answer_is_no_book(faults, cause):
         found = await each_read(it.client)
         assert {name: error.cause for name, error in found.items()} == dict.fromkeys(found, cause)
 
-    converse(talk, faults, read_timeout_s=0.15, dump_timeout_s=0.15)
+    silent = {"read_timeout_s": 0.15, "dump_timeout_s": 0.15}
+    converse(talk, faults, **(silent if cause is ReadFailure.TIMED_OUT else {}))
 
 
 @pytest.mark.parametrize("field", ["data", "data.equity.net", "data.equity.available"])

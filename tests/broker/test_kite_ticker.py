@@ -1,18 +1,17 @@
 """The ticker against the served exchange and its faults: ticks flow or it is said why not, and what is missing."""
 
 import asyncio
-import datetime as dt
 import itertools
 
 import pytest
-from ticker_stage import DAY, START, in_virtual_time, on_a_real_socket
+from ticker_stage import START, in_virtual_time, on_a_real_socket
 
 from kitestring.broker.kite_texts import BrokerSaid, OrderHint, UnreadableText, read_text
 from kitestring.broker.kite_ticker import KiteTicker
 from kitestring.broker.secret_text import Secret
 from kitestring.broker.ticker_events import FeedState, StateChanged, TickerSettings
 from kitestring.domain.errors import ConfigError
-from kitestring.domain.instants import MINUTE, SECOND, instant
+from kitestring.domain.instants import MINUTE, SECOND
 from kitestring.domain.money import price
 from kitestring.sim.link_faults import Blackhole, Refused
 
@@ -513,7 +512,3 @@ def test_a_redirect_is_not_followed():
     asked, notes = in_virtual_time(play)
     assert asked == []
     assert "elsewhere" in notes.reasons[0]
-
-
-def test_the_day_is_one_the_calendar_knows():
-    assert instant(DAY, dt.time(10, 0)) == START
