@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Final, Protocol
@@ -160,7 +160,7 @@ class Ears(msgspec.Struct, frozen=True, kw_only=True):
 
 
 OpenLink = Callable[[Ears], AbstractAsyncContextManager[LiveLink]]
-Ask = Callable[[Sequence[str], str], str | None]
+Ask = Callable[[Sequence[str], str], Awaitable[str | None]]
 """Shows the lines, asks for the phrase; ``None`` where nobody is there to type."""
 
 
@@ -174,6 +174,7 @@ class LiveEngine:
         self._day: LiveDay | None = None
         self._stop_asked = False
         self._fault = ""
+        self._armed_here: Armed | None = None
         self.arming = ArmingFile(plan.artifacts)
 
     # ── the seed's names ─────────────────────────────────────────────────────────────────────
@@ -363,11 +364,14 @@ class LiveEngine:
         if standing is arming.Standing.ARMED and not arming.refusals(terms):
             assert kept is not None
             return self._in_use(kept)
+        if attempt > 1:
+            # The same process goes on, without entries: nobody has to type anything for that.
+            return self._armed_here
         owned = bool(core.portfolio.open_by_instrument) or any(core.orders.all_working())
         if not owned:
             arming.refuse(terms)
-        if attempt == 1 and not arming.refusals(terms):
-            typed = await asyncio.to_thread(self._ask, arming.shown(terms), arming.phrase(terms))
+        if not arming.refusals(terms):
+            typed = await self._ask(arming.shown(terms), arming.phrase(terms))
             if typed is not None and arming.agrees(terms, typed):
                 return self._in_use(arming.armed_by(terms, now))
         if owned:
@@ -380,6 +384,7 @@ class LiveEngine:
     def _in_use(self, armed: Armed) -> Armed:
         armed = msgspec.structs.replace(armed, in_use=True)
         self.arming.write(armed)
+        self._armed_here = armed
         return armed
 
     def _tell_arming(self, day: LiveDay, armed: Armed | None, attempt: int) -> None:

@@ -170,9 +170,9 @@ class _Audit:
         self._core.step(event)
 
     def _warm_up(self, record: _Recorded) -> None:
-        """What the day opens with is stepped by the engine without a number of its own."""
+        """What the day opens or is taken up with is stepped by the engine without a number."""
         for fact in record.decided:
-            if isinstance(fact, (DayOpening, HistoryLoaded)):
+            if isinstance(fact, (DayOpening, HistoryLoaded, Gap)):
                 self._core.step(fact)
 
     def _obey(self, record: _Recorded) -> None:

@@ -58,7 +58,9 @@ def stories(draw):
     def pass_through(status, text=""):
         nonlocal at
         at += draw(st.integers(0, 2))
-        states.append((order_row(status, at, filled, px, trigger, qty, text, registered), tuple(trades)))
+        states.append(
+            (order_row(status, at, filled, px, trigger, qty, text, registered), tuple(trades))
+        )
 
     pass_through(K.PUT_RECEIVED)
     if draw(st.integers(0, 9)) == 0:
@@ -257,9 +259,7 @@ def test_a_row_that_cannot_be_read_keeps_its_order_and_is_said():
     merge.placing(order, 0.0)
     merge.placed(order, Acked(order_id=ORDER_ID), BEGAN, 0.1)
     strange = StrangeRow(order_id=ORDER_ID, tag=TAG, why="status is 'FLOATING'")
-    merge.read(
-        BookRead(orders=[], trades=None, began_s=1, ended_s=1, at=BEGAN, strange=(strange,))
-    )
+    merge.read(BookRead(orders=[], trades=None, began_s=1, ended_s=1, at=BEGAN, strange=(strange,)))
     assert "FLOATING" in merge.distrust(1.0)
     assert [note.kind for note in merge.notes] == ["strange row"]
     assert [report.exec_type for report in merge.reports] == [ExecType.PENDING_NEW]
