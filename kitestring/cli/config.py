@@ -26,6 +26,8 @@ from kitestring.domain.yaml_lines import Mapping, Scalar, Sequence, Tree, read_t
 
 DEFAULT_FILE = Path(__file__).resolve().parent.parent.parent / "configs" / "paper.yaml"
 """Used when ``--config`` is absent."""
+DEFAULT_LIVE = DEFAULT_FILE.with_name("live.yaml")
+"""Used with ``--mode live`` when ``--config`` is absent."""
 TIMEFRAME_MINUTES = {
     "1m": 1, "3m": 3, "5m": 5, "10m": 10, "15m": 15, "30m": 30, "60m": 60, "day": 0,
 }  # fmt: skip
@@ -117,6 +119,8 @@ class StrategyConfig(msgspec.Struct, frozen=True, kw_only=True):
     fresh_signal: bool = False
     max_reentries: int | None = None
     wait_minutes: int = 0
+    without_stop: bool = False
+    """Live trading may enter without a stop here: said by the user, never assumed."""
 
 
 class SessionConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -291,7 +295,7 @@ def _strategy(tree: Tree, words: Words, path: str, trading: TradingConfig) -> St
         (
             "strategy", "name", "instruments", "signal_from", "timeframe", "params", "product",
             "lots", "capital", "loss_max", "trade_between", "fresh_signal", "max_reentries",
-            "wait_minutes",
+            "wait_minutes", "without_stop",
         ),
     )  # fmt: skip
     strategy = words.word(rows.get("strategy"), f"{path}.strategy")
@@ -328,6 +332,7 @@ def _strategy(tree: Tree, words: Words, path: str, trading: TradingConfig) -> St
         if most is None
         else words.whole(most, f"{path}.max_reentries", 0, least=0),
         wait_minutes=words.whole(rows.get("wait_minutes"), f"{path}.wait_minutes", 0, least=0),
+        without_stop=words.yes(rows.get("without_stop"), f"{path}.without_stop", default=False),
     )
 
 

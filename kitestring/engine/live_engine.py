@@ -8,10 +8,9 @@ was sent before a restart is sent again: the broker is told what the journal hol
 from __future__ import annotations
 
 import asyncio
-import signal
 import traceback
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, ExitStack
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -38,17 +37,19 @@ from kitestring.domain.events import (
 from kitestring.domain.ids import InstrumentId
 from kitestring.domain.instants import Instant
 from kitestring.domain.instruments import Segment
-from kitestring.domain.money import Money, show_rupees
+from kitestring.domain.money import Money
 from kitestring.domain.orders import Order
 from kitestring.domain.ports import Manifest
 from kitestring.domain.sessions import Session
-from kitestring.domain.verdicts import CancelOrder, Command, ModifyOrder, PlaceOrder
+from kitestring.domain.verdicts import CancelOrder, Command, ModifyOrder
 from kitestring.engine import arming
 from kitestring.engine.arming import Armed, ArmingFile, Terms
 from kitestring.engine.clocks import wall_now, wall_seconds
 from kitestring.engine.day_result import day_result
+from kitestring.engine.leaving import left_open, open_positions, stopping_on_signals
 from kitestring.engine.live_day import LiveBroker, LiveClock, LiveDay, LiveFeed
-from kitestring.engine.recovery import Story, read_story, restore, still_unanswered
+from kitestring.engine.live_recovery import sent_today, taken_up, waiting_changes
+from kitestring.engine.recovery import Story, read_story
 from kitestring.engine.replay import LIVE_NOTE
 from kitestring.engine.scribe import Scribe
 from kitestring.engine.watching import DayResult, DayStarted, Watcher
@@ -242,7 +243,7 @@ class LiveEngine:
             held.callback(journal.close)
             story = read_story(journal)
             core = self._core()
-            gap = _restored(core, journal, story, paths, link.clock.now())
+            gap = taken_up(core, journal, story, paths, link.clock.now())
             resumed = story.last is not None
             scribe = Scribe(
                 paths,
@@ -281,7 +282,7 @@ class LiveEngine:
             watcher.started(self._started(paths, resumed_at=core.state.now if resumed else None))
             if resumed:
                 broker.resume(
-                    core.orders.table.values(), _waiting_changes(core, story), _sent(journal)
+                    core.orders.table.values(), waiting_changes(core, story), sent_today(journal)
                 )
             broker.start()
             try:
@@ -347,7 +348,7 @@ class LiveEngine:
             available=account.available,
             risk=plan.settings.risk,
             strategies=tuple(row.name for row in plan.settings.strategies),
-            open_positions=tuple(_open_positions(core)),
+            open_positions=tuple(open_positions(core)),
             config_hash=plan.config_hash,
             without_stop=plan.without_stop,
         )
@@ -521,84 +522,3 @@ class LiveEngine:
             return "the day is not running"
         halted = day.core.risk.state.halted
         return halted.sentence if halted is not None else day.core.state.untrusted
-
-
-def left_open(core: TradingCore) -> list[str]:
-    """What stays open when the house leaves, and which stop at the broker covers it."""
-    lines: list[str] = []
-    for book in core.portfolio.books.values():
-        if not book.net_qty:
-            continue
-        stops = [
-            f"stop {order.order_id or order.cl_ord_id} for {order.leaves_qty} from "
-            f"{show_rupees(order.stop_px)}"
-            for order in core.orders.working(book.strategy)
-            if order.is_exit and order.stop_px is not None
-        ]
-        covered = "; ".join(stops) if stops else "NO STOP COVERS IT"
-        lines.append(
-            f"{book.net_qty} {book.instrument} ({book.product}) of {book.strategy} stays open: "
-            f"{covered}, dead at the close of the session."
-        )
-    return lines
-
-
-def _open_positions(core: TradingCore) -> Iterator[str]:
-    for book in core.portfolio.books.values():
-        if book.net_qty:
-            yield f"{book.net_qty} {book.instrument} of {book.strategy}"
-
-
-def _restored(
-    core: TradingCore, journal: SqliteJournal, story: Story, paths: RunPaths, now: Instant
-) -> Gap | None:
-    """Restore the house; the time in which nobody looked comes back as a gap."""
-    if story.last is None:
-        return None
-    reader = TapeReader(paths.tape)
-    whole = min(story.last.tape_offset, reader.end())
-    reached = restore(core, journal, story, reader.records(whole))
-    start_at = min(reached or story.last.at, story.last.at)
-    return Gap(start_at=start_at, end_at=max(now, start_at), reason="the house was not running")
-
-
-def _waiting_changes(core: TradingCore, story: Story) -> list[ModifyOrder | CancelOrder]:
-    return [
-        unanswered.command
-        for unanswered in still_unanswered(core, story)
-        if isinstance(unanswered.command, ModifyOrder | CancelOrder)
-    ]
-
-
-def _sent(journal: SqliteJournal) -> list[Command]:
-    """Everything that was committed to be sent today, in order."""
-    return [
-        fact
-        for _, commit in journal.commits()
-        for fact in commit.facts
-        if isinstance(fact, PlaceOrder | ModifyOrder | CancelOrder)
-    ]
-
-
-@contextmanager
-def stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """The first Ctrl-C (or SIGTERM) stops after the thing in hand; a second one stops at once."""
-    loop = asyncio.get_running_loop()
-    numbers = (signal.SIGINT, signal.SIGTERM)
-
-    def asked() -> None:
-        stop()
-        for number in numbers:
-            loop.remove_signal_handler(number)
-
-    try:
-        for number in numbers:
-            loop.add_signal_handler(number, asked)
-    except (NotImplementedError, RuntimeError, ValueError):
-        yield  # No main thread, or no such signals here: whoever runs us stops us another way.
-        return
-    try:
-        yield
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)

@@ -43,9 +43,9 @@ def at(text):
 class CalmMarket:
     """Two shares, a tick a second each; 4 000 on either side of the book."""
 
-    def __init__(self, seconds=1200):
+    def __init__(self, seconds=1200, start="10:00"):
         self.seconds = seconds
-        self.start = at("10:00")
+        self.start = at(start)
         listed = {each.id: each for each in instruments_on(DAY)}
         self.shown = [listed[name] for name in PRICES]
         self.manifest = Manifest(
@@ -168,13 +168,13 @@ class Stage:
             await task
 
 
-def on_stage(play, artifacts, script="", *, seed=1, began="09:59:50"):
+def on_stage(play, artifacts, script="", *, seed=1, began="09:59:50", opens="10:00"):
     """Live ``play(stage)`` through in a fresh world; nothing unexpected may have happened in it."""
 
     async def whole(network):
         del network
         clock = ExchangeClock(at(began))
-        market = CalmMarket()
+        market = CalmMarket(start=opens)
         exchange = LocalExchange(
             ExchangeSettings(seed=seed, switches=Switches(rate_limits=True)), market, clock
         )
