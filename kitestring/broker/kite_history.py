@@ -229,7 +229,7 @@ class KiteHistory:
         self, instrument: Instrument, minutes: int, days: Sequence[dt.date]
     ) -> list[CandleRow]:
         """The candles of whole past days, from disk or fetched in as few calls as may be."""
-        interval, days_max = INTERVALS[minutes]
+        interval, _ = INTERVALS[minutes]
         today = ist_date(self._now())
         fetched_on = today if instrument.segment in _SHARES else None
         by_day: dict[dt.date, list[CandleRow]] = {}
@@ -241,8 +241,6 @@ class KiteHistory:
                 by_day[day] = kept
                 stretches.append(stretch := [])
                 continue
-            if stretch and (day - stretch[0]).days >= days_max:
-                stretches.append(stretch := [])
             stretch.append(day)
         for each in stretches:
             if not each:

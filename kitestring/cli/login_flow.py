@@ -72,7 +72,7 @@ async def log_in(
     """As ``run_login``, inside a running loop."""
     credentials = store.credentials()
     settings = msgspec.structs.replace(settings, api_key=credentials.api_key)
-    if _dies_today(now()):
+    if settings.place is not Place.LOCAL and _dies_today(now()):  # it has a clock of its own
         say(_EARLY.format(ist(now())))
     if given is None:
         request_token = await _asked(settings, say, lines, show=show)

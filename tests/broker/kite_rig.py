@@ -71,7 +71,7 @@ def converse(conversation, faults="", **changes):
 
 
 @asynccontextmanager
-async def served(answer):
+async def served(answer, **options):
     """A server that hands each request (its bytes) and the connection to ``answer``."""
     heard = []
 
@@ -91,7 +91,7 @@ async def served(answer):
         finally:
             writer.close()
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, **options)
     try:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", heard
     finally:

@@ -250,7 +250,7 @@ def test_a_shares_past_is_asked_for_again_the_next_day(bench):
     assert len(bench.source.calls) == calls
     bench.at = instant(dt.date(2026, 11, 23), dt.time(9, 0))
     bench.bars(INFY, 1, 375, history=bench.fresh())
-    assert len(bench.source.calls) == calls + 1
+    assert [call[2] for call in bench.source.calls[calls:]] == ["2026-11-19 00:00"]
 
 
 def test_today_is_never_kept(bench):

@@ -2,8 +2,11 @@
 
 import asyncio
 import itertools
+import ssl
+from pathlib import Path
 
 import pytest
+from aiohttp import web
 from ticker_stage import START, in_virtual_time, on_a_real_socket
 
 from kitestring.broker.kite_texts import BrokerSaid, OrderHint, UnreadableText, read_text
@@ -13,6 +16,7 @@ from kitestring.broker.ticker_events import FeedState, StateChanged, TickerSetti
 from kitestring.domain.errors import ConfigError
 from kitestring.domain.instants import MINUTE, SECOND
 from kitestring.domain.money import price
+from kitestring.exchange.wire.kite_packets import Mode
 from kitestring.sim.link_faults import Blackhole, Refused
 
 CONNECTING, SUBSCRIBED, FLOWING, SILENT, DOWN = FeedState
@@ -113,6 +117,42 @@ def test_a_feed_that_only_repeats_itself_is_connected_anew():
     assert "no fresh tick" in notes.reasons[0]
 
 
+def test_received_times_never_go_back_though_the_clock_does():
+    async def play(stage):
+        clock, back = stage.clock.now, [0]
+        stage.clock.now = lambda: clock() - back[0]
+        stage.listen()
+        await stage.flowing()
+        await asyncio.sleep(5)
+        back[0] = 3 * SECOND
+        await asyncio.sleep(10)
+        del stage.clock.now
+        return [frame.received_at for frame in stage.notes.frames]
+
+    received = in_virtual_time(play)
+    assert received == sorted(received)
+    assert received[-1] - received[0] >= 10 * SECOND
+
+
+def test_a_mode_that_was_lost_is_asked_for_again():
+    async def play(stage):
+        stage.listen()
+        await asyncio.sleep(5)
+        (connection,) = stage.feed.connections
+        rows = stage.feed._rows(stage.names.values())
+        connection.set_mode(rows, Mode.QUOTE)
+        lost_at = stage.clock.now()
+        await asyncio.sleep(10)
+        return lost_at, stage.notes, stage.ticker.lines[0]
+
+    lost_at, notes, line = in_virtual_time(play)
+    assert line.counts.modes_lost == 1
+    assert notes.states == [CONNECTING, SUBSCRIBED, FLOWING]
+    after = [tick.event_at for tick in notes.ticks_of("NSE:INFY") if tick.event_at > lost_at]
+    assert after[0] <= lost_at + 3 * SECOND
+    assert len(after) >= 7
+
+
 # ── silence ──────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -163,6 +203,19 @@ def test_a_quiet_market_is_left_alone_when_no_ticks_are_expected():
         for line in ticker.lines:
             line._expects_ticks = lambda at: at < START + 15 * SECOND
         await asyncio.sleep(120)
+        return stage.notes.states
+
+    assert in_virtual_time(play, script) == [CONNECTING, SUBSCRIBED, FLOWING]
+
+
+def test_the_market_has_its_time_to_begin_once_it_opens():
+    script = 'faults: [{kind: ticks_silent, heartbeats: true, from: "10:00:20", for: 47}]'
+
+    async def play(stage):
+        ticker = stage.listen()
+        for line in ticker.lines:
+            line._expects_ticks = lambda at: not START + 15 * SECOND < at < START + 60 * SECOND
+        await asyncio.sleep(90)
         return stage.notes.states
 
     assert in_virtual_time(play, script) == [CONNECTING, SUBSCRIBED, FLOWING]
@@ -392,6 +445,23 @@ def test_one_instrument_that_freezes_is_told_and_told_again_when_it_is_back():
     assert notes.states == [CONNECTING, SUBSCRIBED, FLOWING]
 
 
+def test_nobody_is_called_quiet_before_there_was_time_to_speak():
+    script = (
+        'faults: [{kind: instrument_frozen, instruments: [NSE:SBIN], from: "10:00:00", for: 600}]'
+    )
+
+    async def play(stage):
+        stage.listen(quiet_s=30)
+        await asyncio.sleep(25)
+        early = list(stage.notes.quiet)
+        await asyncio.sleep(10)
+        return early, stage.notes.quiet
+
+    early, later = in_virtual_time(play, script)
+    assert early == []
+    assert [each.quiet for each in later] == [("NSE:SBIN",)]
+
+
 # ── texts ────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -490,8 +560,6 @@ def test_an_exception_of_whoever_hears_ends_the_ticker_loudly():
 
 
 def test_a_redirect_is_not_followed():
-    from aiohttp import web
-
     async def play(stage):
         asked = []
 
@@ -512,3 +580,48 @@ def test_a_redirect_is_not_followed():
     asked, notes = in_virtual_time(play)
     assert asked == []
     assert "elsewhere" in notes.reasons[0]
+
+
+def test_a_certificate_nobody_signed_gets_no_token():
+    """The official ticker hands both over, to whoever answers."""
+    heard = []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(Path(__file__).parent / "self_signed.pem")
+
+    async def answer(request):
+        heard.append(request.query_string)
+        return web.Response()
+
+    async def play():
+        app = web.Application()
+        app.router.add_get("/", answer)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+        port = runner.addresses[0][1]
+        said, refused = [], asyncio.Event()
+
+        def hear(event):
+            said.append(event)
+            if event.why:
+                refused.set()
+
+        ticker = KiteTicker(
+            TickerSettings(ws_root=f"wss://127.0.0.1:{port}", api_key="key"),
+            {1: "NSE:X"},
+            lambda: Secret("token-never-to-be-seen"),
+            now=lambda: START,
+            on_frame=said.append,
+            on_event=hear,
+            on_text=said.append,
+        )
+        task = asyncio.create_task(ticker.run())
+        await refused.wait()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await runner.cleanup()
+        return said
+
+    said = asyncio.run(asyncio.wait_for(play(), 10))
+    assert "certificate" in said[-1].why
+    assert heard == []

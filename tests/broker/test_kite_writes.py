@@ -2,11 +2,14 @@
 
 import asyncio
 import socket
+import ssl
+from pathlib import Path
 
 import msgspec
 import pytest
-from kite_rig import client_at, converse, order, raw, script, scripted
+from kite_rig import client_at, converse, order, raw, script, scripted, served
 
+from kitestring.broker.kite_errors import KiteReadFailed
 from kitestring.broker.kite_outcomes import Acked, NotSent, Refusal, Rejected, Unknown
 
 ACK = '{"status":"success","data":{"order_id":"151220000000000"}}'
@@ -166,7 +169,8 @@ def test_a_change_is_taken():
     converse(talk)
 
 
-def test_an_answer_that_comes_twice_is_not_the_answer_to_the_next_order():
+@pytest.mark.parametrize("delay", [0, 0.03])
+def test_an_answer_that_comes_twice_is_not_the_answer_to_the_next_order(delay):
     async def talk(it):
         first = await it.place(tag="A")
         await asyncio.sleep(0.1)  # the second copy comes in while nobody asks
@@ -175,7 +179,7 @@ def test_an_answer_that_comes_twice_is_not_the_answer_to_the_next_order():
         assert (first.order_id, second.order_id) == (book["A"], book["B"])
         assert len(it.requests()) == 2
 
-    converse(talk, script("answered_twice", nth=1))
+    converse(talk, script("answered_twice", nth=1, seconds=delay))
 
 
 def test_the_id_of_an_earlier_order_is_no_answer():
@@ -226,6 +230,31 @@ def test_a_name_that_is_not_found_sent_nothing(monkeypatch):
     monkeypatch.setattr("aiohttp.resolver.ThreadedResolver.resolve", unknown)
     monkeypatch.setattr("aiohttp.resolver.DefaultResolver.resolve", unknown)
     assert isinstance(asyncio.run(talk()), NotSent)
+
+
+def test_a_certificate_nobody_signed_gets_nothing():
+    """The token is in the first bytes of a request; they go to nobody who cannot prove a name."""
+    pem = Path(__file__).with_name("self_signed.pem")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(pem)
+
+    async def answer(request, writer, number):
+        writer.write(raw(ACK))
+
+    async def talk():
+        async with (
+            served(answer, ssl=context) as (url, heard),
+            client_at(url.replace("http:", "https:")) as client,
+        ):
+            outcome = await client.place(order())
+            with pytest.raises(KiteReadFailed, match="certificate"):
+                await client.orders()
+            return outcome, heard
+
+    outcome, heard = asyncio.run(talk())
+    assert isinstance(outcome, NotSent)
+    assert "certificate" in outcome.why
+    assert heard == []
 
 
 def test_a_closed_pool_sends_nothing():

@@ -20,7 +20,7 @@ import msgspec
 import pytest
 
 from kitestring.broker.kite_session import TokenStore
-from kitestring.broker.kite_settings import local_settings
+from kitestring.broker.kite_settings import KiteSettings, local_settings
 from kitestring.broker.secret_files import write_secret_file
 from kitestring.cli import login_flow
 from kitestring.cli.login_flow import NoToken, log_in, login_address, request_token_in
@@ -214,14 +214,28 @@ def test_a_strangers_page_cannot_log_us_in_to_the_strangers_account(tmp_path):
 def test_before_six_it_says_that_the_token_dies_today(tmp_path):
     async def talk(it):
         task = it.start()
-        address = await it.address()
-        assert "It is 05:00 in India: a token made now dies at 06:00 already" in it.screen
-        it.type(await it.press_the_button(address))
+        it.type(await it.press_the_button(await it.address()))
         token = await asyncio.wait_for(task, 5)
         assert "until 06:00 on Fri 20 Nov 2026" in it.screen
+        assert "It is 05:00 in India: a token made now dies at 06:00 already" in it.screen
         assert token.dies_at - FIVE < 3_600_000_001
 
     logging_in(tmp_path, talk, now=FIVE)
+
+
+@pytest.mark.parametrize(("now", "warned"), [(FIVE, True), (NINE, False)])
+def test_at_kite_it_says_so_before_anybody_types_a_password(tmp_path, now, warned):
+    said = []
+    store = TokenStore(tmp_path, ENVIRONMENT)
+    lines = PastedLines(io.StringIO("nothing of use\n"))
+    with pytest.raises(ConfigError):
+        asyncio.run(
+            log_in(
+                KiteSettings(), store, said.append, lines=lines, show=False, given="-",
+                now=lambda: now,
+            )
+        )  # fmt: skip
+    assert any("06:00 already" in line for line in said) == warned
 
 
 def test_a_given_request_token_asks_for_nothing(tmp_path):
