@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from kitestring.cli.config import ConfigFile
     from kitestring.domain.instants import Instant
@@ -66,13 +66,18 @@ def looked_at(
     *,
     source: Callable[[socket.AddressFamily, str], str | None] | None = None,
     secrets: Path = SECRETS,
+    environment: Mapping[str, str] | None = None,
 ) -> list[Check]:
     """Every check that suits the settings: paper needs no login, no list and no address."""
-    from kitestring.cli.config import Mode  # noqa: PLC0415 - --help must be fast
+    import os  # noqa: PLC0415 - needed here only
+
+    from kitestring.broker.kite_session import TokenStore  # noqa: PLC0415 - --help must be fast
+    from kitestring.cli.config import Mode  # noqa: PLC0415 - as above
     from kitestring.domain.instants import ist_date  # noqa: PLC0415 - as above
     from kitestring.engine import preflight  # noqa: PLC0415 - as above
     from kitestring.store.instrument_dumps import InstrumentDumps  # noqa: PLC0415 - as above
 
+    environment = os.environ if environment is None else environment
     trading = file.config.trading
     live = trading.mode is Mode.LIVE
     capital = trading.live_capital if live else trading.paper_capital
@@ -89,6 +94,7 @@ def looked_at(
     if live:
         asked = source or source_address
         checks += [
+            preflight.check_token(TokenStore(secrets, environment), now),
             preflight.check_instruments(InstrumentDumps(artifacts / "instruments"), now),
             preflight.check_addresses(
                 {name: asked(family, nobody) for name, family, nobody in _NOBODY}

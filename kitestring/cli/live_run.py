@@ -21,6 +21,7 @@ from kitestring.broker.previous_closes import previous_closes
 from kitestring.cli.day_report import find, write_report
 from kitestring.cli.day_request import DayRequest
 from kitestring.cli.day_settings import day_settings
+from kitestring.cli.doctor_command import SECRETS, doctor_lines, looked_at
 from kitestring.cli.login_flow import run_login
 from kitestring.domain.errors import ConfigError, NotLoggedIn
 from kitestring.domain.instants import SECOND, instant, ist_clock, ist_date
@@ -29,6 +30,7 @@ from kitestring.engine.kite_link import open_kite
 from kitestring.engine.live_day import LiveClock
 from kitestring.engine.live_engine import LiveEngine, LivePlan
 from kitestring.engine.live_market import watched, without_stop
+from kitestring.engine.preflight import may_start
 from kitestring.engine.strategy_files import read_strategy
 from kitestring.engine.watching import DayResult, Watcher
 from kitestring.market import calendar
@@ -37,7 +39,6 @@ from kitestring.market.sessions import sessions_for
 from kitestring.store.instrument_dumps import InstrumentDumps
 
 BAR_GRACE_MS: Final = 1500
-SECRETS: Final = Path("secrets")
 _TOKEN_EVERY: Final = 5 * SECOND
 
 Say = Callable[[str], object]
@@ -72,6 +73,15 @@ def run_live_day(
     store = TokenStore(secrets, os.environ)
     if login:
         run_login(request.file.config.kite, store, say, stdin=stdin, show=True, now=clock.now)
+    checks = looked_at(request.file, request.artifacts, clock.now(), secrets=secrets)
+    for line in doctor_lines(checks):
+        say(line)
+    # Nobody logged in yet is waited for; everything else that fails must be mended first.
+    if not may_start(check for check in checks if check.name != "token"):
+        raise ConfigError(
+            "The checks before a live day failed; nothing was started.",
+            do="mend what is marked ✗ above; kitestring doctor --config FILE looks again",
+        )
     result = asyncio.run(_trade(request, watcher, say, clock, store, stdin))
     if not result.already_finished:
         write_report(find(request.artifacts, result.run))

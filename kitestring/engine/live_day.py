@@ -251,8 +251,9 @@ class LiveDay(DaySteps):
 
     async def _sleep(self, over_at: Instant) -> None:
         """Until something is heard, or the clock reaches what is due next."""
-        due = min(self.core.next_due_at, self._broker.next_due_at, self._next_look, over_at)
-        due = min(due, self._flat_by)
+        due = min(self.core.next_due_at, self._broker.next_due_at, over_at, self._flat_by)
+        if not self._looking:  # The look that is under way wakes us by itself.
+            due = min(due, self._next_look)
         if not self._silent and self._trades(self._clock.now()):
             due = min(due, self._quiet_since() + SILENT_AFTER)
         if self._alarm is None or self._alarm[1].done() or self._alarm[0] > due:

@@ -19,9 +19,10 @@ from typing import Final
 
 import msgspec
 
+from kitestring.broker.kite_session import TokenStore
 from kitestring.core.risk_limits import resolve
 from kitestring.core.settings import RiskSettings
-from kitestring.domain.errors import CalendarUnknown, ConfigError, HouseError
+from kitestring.domain.errors import CalendarUnknown, ConfigError, HouseError, NotLoggedIn
 from kitestring.domain.instants import Instant, instant, ist_date, ist_text
 from kitestring.domain.money import Money, show_rupees
 from kitestring.market import calendar
@@ -192,6 +193,16 @@ def check_limits(risk: RiskSettings, capital: Money | None, key: str) -> Check:
         f"of {show_rupees(capital)}: a day may lose {show_rupees(limits.daily_loss)}, "
         f"a trade {show_rupees(limits.per_trade)}.",
     )
+
+
+def check_token(store: TokenStore, now: Instant) -> Check:
+    """Whether somebody is logged in at the broker, for our app, and until when."""
+    try:
+        token = store.token(now)
+    except (NotLoggedIn, ConfigError) as error:
+        return failed("token", error.what, error.do)
+    whose = f" of {token.user_id}" if token.user_id else ""
+    return passed("token", f"the session{whose} is good until {ist_text(token.dies_at)[:16]}.")
 
 
 def check_instruments(dumps: InstrumentDumps, now: Instant) -> Check:

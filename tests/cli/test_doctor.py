@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+from types import MappingProxyType
 
 import pytest
 from answered_days import ask
@@ -18,10 +19,11 @@ from kitestring.store.instrument_dumps import InstrumentDumps
 
 DAY = dt.date(2026, 11, 20)
 MORNING = instant(DAY, dt.time(8, 50))
+NO_KEYS = MappingProxyType({})
 LIVE = "trading:\n  mode: live\n  live_capital: 2 lakh\n"
 
 
-def looked(text, tmp_path, now=MORNING, addresses=("10.0.0.7", None)):
+def looked(text, tmp_path, now=MORNING, addresses=("10.0.0.7", None), environment=NO_KEYS):
     answers = iter(addresses)
     checks = looked_at(
         parse_config(text, "test.yaml"),
@@ -29,6 +31,7 @@ def looked(text, tmp_path, now=MORNING, addresses=("10.0.0.7", None)):
         now,
         source=lambda family, towards: next(answers),
         secrets=tmp_path / "secrets",
+        environment=environment,
     )
     return {check.name: check for check in checks}
 
@@ -138,3 +141,22 @@ def test_the_command_answers_for_people_and_for_programs(tmp_path, monkeypatch):
     code, said, _ = ask("doctor", "--config", wrong, "--artifacts", tmp_path, "--json")
     assert code == 1
     assert doctor_lines([preflight.failed("x", "y.", "z")]) == ["✗ x: y.", "    → z"]
+
+
+def test_a_token_is_looked_for_and_never_shown(tmp_path):
+    missing = looked(LIVE, tmp_path)["token"]
+    assert missing.outcome is Outcome.FAILED
+    assert "KITE_API_KEY" in missing.says
+    keys = {
+        "KITE_API_KEY": "mykey",
+        "KITE_TOKEN_API_KEY": "mykey",
+        "KITE_ACCESS_TOKEN": "canarycanary",
+        "KITE_LOGIN_TS": "2026-11-20T08:30:00+05:30",
+    }
+    good = looked(LIVE, tmp_path, environment=keys)["token"]
+    assert good.outcome is Outcome.PASSED
+    assert "2026-11-21 06:00" in good.says
+    assert "canary" not in good.says
+    dead = looked(LIVE, tmp_path, MORNING + 24 * 3_600_000_000, environment=keys)["token"]
+    assert dead.outcome is Outcome.FAILED
+    assert "login_kite" in dead.do
