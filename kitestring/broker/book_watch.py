@@ -15,7 +15,8 @@ from kitestring.broker.broker_books import SANDWICHES, Books, same_orders
 from kitestring.broker.governor import Call
 from kitestring.broker.kite_errors import KiteAnswerStrange, KiteReadFailed, StrangeRow
 from kitestring.broker.kite_rows import OrderRow, Positions, TradeRow
-from kitestring.broker.order_book_merge import BookRead, OrderBookMerge
+from kitestring.broker.order_book_merge import OrderBookMerge
+from kitestring.broker.order_doubts import BookRead
 from kitestring.broker.send_line import SendLine
 from kitestring.domain.events import Note
 from kitestring.domain.instants import Instant

@@ -126,10 +126,13 @@ class Governor:
         self._forget(at)
         gone: list[Ticket] = []
         for lane, line in self._lines.items():
+            must_wait: set[tuple[Call, bool]] = set()
             for ticket in sorted(line, key=_exits_first):
                 ticket.refused = self._refusal(ticket, at)
                 if not ticket.refused:
-                    if self._free_at(lane, ticket, at) > at:
+                    sort = (ticket.call, ticket.exits)
+                    if sort in must_wait or self._free_at(lane, ticket, at) > at:
+                        must_wait.add(sort)
                         continue
                     self._count(lane, ticket, at)
                 line.remove(ticket)
@@ -140,8 +143,11 @@ class Governor:
         """When ``released`` may have more; ``NEVER`` while nobody waits."""
         due = NEVER
         for lane, line in self._lines.items():
+            looked: set[tuple[Call, bool]] = set()
             for ticket in line:
-                due = min(due, self._free_at(lane, ticket, at))
+                if (ticket.call, ticket.exits) not in looked:
+                    looked.add((ticket.call, ticket.exits))
+                    due = min(due, self._free_at(lane, ticket, at))
                 if self._stales(ticket):
                     due = min(due, ticket.asked_at + self.limits.entry_waits_max + 1)
         return due

@@ -17,12 +17,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-import msgspec
-
-from kitestring.broker.kite_errors import StrangeRow
 from kitestring.broker.kite_outcomes import Acked, NotSent, Rejected, SendOutcome, Unknown
 from kitestring.broker.kite_rows import OrderRow, TradeRow
-from kitestring.broker.order_stage import Stage, over_by_word, stage_of
+from kitestring.broker.order_doubts import BookRead, doubt, untagged_double
+from kitestring.broker.order_stage import Stage, over_by_word, said_of, stage_of
 from kitestring.broker.tracked_orders import Change, Sent, Tracked, taken_up, tracked, wanted
 from kitestring.domain.events import Note
 from kitestring.domain.ids import ClOrdId, ExecId, OrderId, is_ours
@@ -45,19 +43,6 @@ OWN_CANCELS_MAX: Final = 3
 """How often an order that nobody believes in is withdrawn before it is left to a person."""
 TRUSTED_WITHIN_S: Final = 30.0
 """What the broker has acknowledged must show in its own book within so long, or it is not believed."""
-
-
-class BookRead(msgspec.Struct, frozen=True, kw_only=True):
-    """One successful read of the books. Seconds are the loop's; ``at`` is when it was heard."""
-
-    orders: Sequence[OrderRow]
-    trades: Sequence[TradeRow] | None
-    """``None``: not read, or the read failed."""
-    began_s: float
-    ended_s: float
-    at: Instant
-    strange: Sequence[StrangeRow] = ()
-    """Rows that could not be read; their orders keep their state, and the book is not whole."""
 
 
 class OrderBookMerge:
@@ -266,7 +251,7 @@ class OrderBookMerge:
     def distrust(self, s: float) -> str:
         """Why the books of a read that began at ``s`` cannot be believed; empty if they can."""
         for order in self.orders.values():
-            why = self._doubt(order, s, TRUSTED_WITHIN_S)
+            why = doubt(order, s, TRUSTED_WITHIN_S)
             if why:
                 return why
         return next(iter(self.odd.values()), "")
@@ -519,7 +504,7 @@ class OrderBookMerge:
         for change in [each for each in order.changes if each.sent is Sent.REFUSED]:
             self._refuse(order, change, change.text, book.at)
         if order.sent is Sent.ACKED:
-            why = self._doubt(order, book.began_s, SHOWN_WITHIN_S)
+            why = doubt(order, book.began_s, SHOWN_WITHIN_S)
             if why:
                 self._note(order.cl_ord_id, "order not shown", f"{why}.", book.at)
         if order.sent is not Sent.UNKNOWN or book.began_s < order.answered_s:
@@ -530,7 +515,7 @@ class OrderBookMerge:
         least_s = ABSENT_AFTER_S if alive else ABSENT_QUIET_AFTER_S
         if order.reads_without < ABSENT_READS or waited_s < least_s:
             return
-        double = self._untagged_double(order, book.orders)
+        double = untagged_double(order, book.orders, self._by_order_id)
         if double:
             self._note(order.cl_ord_id, "order without tag", double, book.at)
             self.odd[order.cl_ord_id] = double
@@ -547,23 +532,6 @@ class OrderBookMerge:
             f" over {waited_s:.0f} s",
         )
 
-    def _untagged_double(self, order: Tracked, rows: Iterable[OrderRow]) -> str:
-        """An order like ours that carries no tag may be ours: tags have been lost before."""
-        for row in rows:
-            alike = (row.instrument, row.side.value, row.order_qty, row.product.value) == (
-                order.instrument,
-                order.side,
-                order.qty,
-                order.product,
-            )
-            new = row.order_id not in self._by_order_id and row.order_id not in order.seen_before
-            if alike and new and not row.tag:
-                return (
-                    f"order {row.order_id} ({row.status}) has no tag and may be our unanswered"
-                    f" {order.cl_ord_id}"
-                )
-        return ""
-
     def _back_from_the_dead(self, order: Tracked, row: OrderRow, at: Instant) -> None:
         """It was told as refused, and is there: withdraw what can be, and let nobody overlook it."""
         self._note(
@@ -579,25 +547,6 @@ class OrderBookMerge:
             self._withdrawals[row.order_id] += 1
             cancel = CancelOrder(cl_ord_id=ClOrdId(order.cl_ord_id), at=at, reason="came back")
             order.changes.append(Change(cancel, of_our_own=True))
-
-    def _doubt(self, order: Tracked, s: float, within_s: float) -> str:
-        """What the broker has acknowledged or announced of an order and its book does not show."""
-        if order.over:
-            return ""
-        who = f"order {order.cl_ord_id}"
-        if order.sent is Sent.ACKED and order.row is None and s - order.answered_s > within_s:
-            return (
-                f"{who} was accepted {s - order.answered_s:.0f} s ago and is not in the order book"
-            )
-        if order.hinted_s and s - order.hinted_s > within_s:
-            return (
-                f"{who} was announced as further along {s - order.hinted_s:.0f} s ago than its row"
-            )
-        for change in order.changes:
-            waited_s = s - change.answered_s
-            if change.sent is Sent.ACKED and change.reads and waited_s > within_s:
-                return f"{who} shows no trace of a change accepted {waited_s:.0f} s ago"
-        return ""
 
     # ── telling ──────────────────────────────────────────────────────────────────────────────
 
@@ -642,8 +591,3 @@ class OrderBookMerge:
         if (about, kind) not in self._noted:
             self._noted.add((about, kind))
             self.notes.append(Note(at=at, kind=kind, sentence=sentence))
-
-
-def said_of(row: OrderRow) -> str:
-    """The broker's sentence on an order: the friendly one, or the exchange's own."""
-    return row.status_message or row.status_message_raw

@@ -82,3 +82,8 @@ def house_status(row: OrderRow) -> OrdStatus:
     """The house's word for a row, as snapshots use it."""
     usual = OrdStatus.PARTIALLY_FILLED if row.cum_qty else OrdStatus.NEW
     return _OVER.get(stage_of(row), usual)
+
+
+def said_of(row: OrderRow) -> str:
+    """The broker's sentence on an order: the friendly one, or the exchange's own."""
+    return row.status_message or row.status_message_raw

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from kitestring.broker.kite_outcomes import Acked
 from kitestring.broker.kite_rows import KiteProduct, KiteStatus, OrderRow, TradeRow
-from kitestring.broker.order_book_merge import BookRead, OrderBookMerge
+from kitestring.broker.order_book_merge import OrderBookMerge
+from kitestring.broker.order_doubts import BookRead
 from kitestring.core.order_manager import OrderManager
 from kitestring.domain.ids import InstrumentId, OrderId, StrategyId
 from kitestring.domain.instants import SECOND

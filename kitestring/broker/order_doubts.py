@@ -1,0 +1,59 @@
+"""What makes the broker's books doubtful: what it has acknowledged or announced, and does not show."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Sequence
+
+import msgspec
+
+from kitestring.broker.kite_errors import StrangeRow
+from kitestring.broker.kite_rows import OrderRow, TradeRow
+from kitestring.broker.tracked_orders import Sent, Tracked
+from kitestring.domain.instants import Instant
+
+
+class BookRead(msgspec.Struct, frozen=True, kw_only=True):
+    """One successful read of the books. Seconds are the loop's; ``at`` is when it was heard."""
+
+    orders: Sequence[OrderRow]
+    trades: Sequence[TradeRow] | None
+    """``None``: not read, or the read failed."""
+    began_s: float
+    ended_s: float
+    at: Instant
+    strange: Sequence[StrangeRow] = ()
+    """Rows that could not be read; their orders keep their state, and the book is not whole."""
+
+
+def untagged_double(order: Tracked, rows: Iterable[OrderRow], named: Container[str]) -> str:
+    """An order like ours that carries no tag may be ours: tags have been lost before."""
+    for row in rows:
+        alike = (row.instrument, row.side.value, row.order_qty, row.product.value) == (
+            order.instrument,
+            order.side,
+            order.qty,
+            order.product,
+        )
+        new = row.order_id not in named and row.order_id not in order.seen_before
+        if alike and new and not row.tag:
+            return (
+                f"order {row.order_id} ({row.status}) has no tag and may be our unanswered"
+                f" {order.cl_ord_id}"
+            )
+    return ""
+
+
+def doubt(order: Tracked, s: float, within_s: float) -> str:
+    """What the broker has acknowledged or announced of an order and its book does not show."""
+    if order.over:
+        return ""
+    who = f"order {order.cl_ord_id}"
+    if order.sent is Sent.ACKED and order.row is None and s - order.answered_s > within_s:
+        return f"{who} was accepted {s - order.answered_s:.0f} s ago and is not in the order book"
+    if order.hinted_s and s - order.hinted_s > within_s:
+        return f"{who} was announced as further along {s - order.hinted_s:.0f} s ago than its row"
+    for change in order.changes:
+        waited_s = s - change.answered_s
+        if change.sent is Sent.ACKED and change.reads and waited_s > within_s:
+            return f"{who} shows no trace of a change accepted {waited_s:.0f} s ago"
+    return ""
