@@ -15,6 +15,8 @@ import datetime as dt
 import hashlib
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 
+import msgspec
+
 from kitestring.broker.kite_history import History, KiteHistory
 from kitestring.broker.kite_settings import KiteSettings
 from kitestring.broker.kite_texts import TickerText
@@ -41,9 +43,16 @@ from kitestring.domain.ticks import TickFrame
 from kitestring.market.sessions import sessions_for
 
 
-def ticker_settings(settings: KiteSettings, *, user_id: str = "") -> TickerSettings:
-    """The ticker's settings from those of Kite."""
-    return TickerSettings(ws_root=settings.ws_root, api_key=settings.api_key, user_id=user_id)
+def ticker_settings(
+    settings: KiteSettings, *, user_id: str = "", speed: float = 1.0
+) -> TickerSettings:
+    """The ticker's settings from those of Kite.
+
+    ``speed`` is the exchange's seconds per real one in a rehearsal: freshness is of its time, and
+    the way here takes ours.
+    """
+    usual = TickerSettings(ws_root=settings.ws_root, api_key=settings.api_key, user_id=user_id)
+    return msgspec.structs.replace(usual, fresh_s=usual.fresh_s * max(speed, 1.0))
 
 
 def live_manifest(

@@ -320,7 +320,7 @@ class FrameReader:
 
 
 def _of_cds(parts: int) -> int:
-    """Ten-millionths as ten-thousandths; every price on CDS's tick of 0.0025 is exact."""
+    """Ten-millionths as ten-thousandths, half up; every price on CDS's tick of 0.0025 is exact."""
     return (parts + _CDS_PARTS // 2) // _CDS_PARTS
 
 

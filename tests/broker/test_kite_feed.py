@@ -181,6 +181,14 @@ def test_no_ticks_are_expected_outside_the_hours_of_what_is_watched(tmp_path):
     assert with_a_feed(play, tmp_path, shown=shares) == [False, True, True, False, False]
 
 
+def test_a_rehearsal_at_speed_gives_ticks_more_of_its_time_to_arrive():
+    settings = local_settings("http://127.0.0.1:8010", api_key="k")
+    assert ticker_settings(settings).ws_root == "ws://127.0.0.1:8010"
+    assert ticker_settings(settings).fresh_s == 5
+    assert ticker_settings(settings, speed=60).fresh_s == 300
+    assert ticker_settings(settings, speed=0.1).fresh_s == 5
+
+
 # ── the inbox ────────────────────────────────────────────────────────────────────────────────────
 
 

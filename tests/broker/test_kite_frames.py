@@ -2,6 +2,7 @@
 
 import datetime as dt
 import struct
+from decimal import ROUND_HALF_UP, Decimal
 
 import numpy as np
 import pytest
@@ -89,7 +90,8 @@ def random_frames(draw):
 
 
 def in_units(rupees):
-    return Price(round(rupees * 10_000))
+    """Exactly; only random bytes in CDS are finer than the house's unit, half goes up."""
+    return Price(int((Decimal(repr(rupees)) * 10_000).to_integral_value(ROUND_HALF_UP)))
 
 
 def official(frame):
