@@ -250,7 +250,7 @@ def rules_of_risk(*, config: Path | None, artifacts: Path, as_json: bool) -> Non
     from kitestring.store.state_store import StateStore  # noqa: PLC0415 - as above
 
     file = load_config(DEFAULT_FILE if config is None else config)
-    found = rules(file.config.risk, file.config.trading.paper_capital)
+    found = rules(file.config.risk, file.config.trading.capital)
     state = StateStore(_state_file(artifacts, "paper")).load()
     used = {} if state is None else state.risk.limits
     if as_json:

@@ -11,8 +11,10 @@ import click
 
 from kitestring import __version__
 from kitestring.cli.answers import ANSWERS
+from kitestring.cli.doctor_command import doctor
 from kitestring.cli.exchange_command import exchange
 from kitestring.cli.login_kite import login_kite
+from kitestring.cli.replay_command import replay
 from kitestring.cli.run_day import Day, run_command, run_day
 from kitestring.cli.strategy_commands import check, new, strategies
 
@@ -111,6 +113,8 @@ def bars_check(files: tuple[Path, ...]) -> None:
 house.add_command(run_day, "run-day")
 house.add_command(run_day, "day")
 house.add_command(exchange)
+house.add_command(replay)
+house.add_command(doctor)
 house.add_command(login_kite, "login-kite")
 house.add_command(login_kite, "login")
 house.add_command(new)

@@ -26,6 +26,8 @@ from kitestring.domain.yaml_lines import Mapping, Scalar, Sequence, Tree, read_t
 
 DEFAULT_FILE = Path(__file__).resolve().parent.parent.parent / "configs" / "paper.yaml"
 """Used when ``--config`` is absent."""
+DEFAULT_LIVE = DEFAULT_FILE.with_name("live.yaml")
+"""Used with ``--mode live`` when ``--config`` is absent."""
 TIMEFRAME_MINUTES = {
     "1m": 1, "3m": 3, "5m": 5, "10m": 10, "15m": 15, "30m": 30, "60m": 60, "day": 0,
 }  # fmt: skip
@@ -69,8 +71,17 @@ class TradingConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     mode: Mode = Mode.PAPER
     paper_capital: Money = money(500_000)
+    live_capital: Money | None = None
+    """What the house may trade with for real; required there and never inferred."""
     logical_universe: tuple[str, ...] = ("NIFTY", "BANKNIFTY")
     engines: Engines = Engines.ALL
+
+    @property
+    def capital(self) -> Money:
+        """What the limits are parts of: real money where it trades, paper's otherwise."""
+        if self.mode is Mode.LIVE and self.live_capital is not None:
+            return self.live_capital
+        return self.paper_capital
 
 
 class PaperConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,6 +119,8 @@ class StrategyConfig(msgspec.Struct, frozen=True, kw_only=True):
     fresh_signal: bool = False
     max_reentries: int | None = None
     wait_minutes: int = 0
+    without_stop: bool = False
+    """Live trading may enter without a stop here: said by the user, never assumed."""
 
 
 class SessionConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,8 +163,11 @@ class ConfigFile(msgspec.Struct, frozen=True, kw_only=True):
         return self.name
 
 
-def load_config(path: Path) -> ConfigFile:
-    """Read and check a settings file. Raises ``ConfigError`` naming every problem in it."""
+def load_config(path: Path, mode: Mode | None = None) -> ConfigFile:
+    """Read and check a settings file. Raises ``ConfigError`` naming every problem in it.
+
+    ``mode`` stands before the file's own: limits given in rupees are parts of that mode's capital.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
@@ -163,25 +179,27 @@ def load_config(path: Path) -> ConfigFile:
         raise ConfigError(f"{path} is not a text file in UTF-8.") from error
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}.") from error
-    return parse_config(text, str(path))
+    return parse_config(text, str(path), mode)
 
 
-def parse_config(text: str, name: str) -> ConfigFile:
+def parse_config(text: str, name: str, mode: Mode | None = None) -> ConfigFile:
     """Check the text of a settings file called ``name``. Raises ``ConfigError``."""
     tree = read_tree(text, name)
     words = Words(name)
-    config = _config(tree, words)
+    config = _config(tree, words, mode)
     words.raise_faults()
     return ConfigFile(config=config, name=name, lines=words.lines)
 
 
-def _config(tree: Mapping, words: Words) -> Config:
+def _config(tree: Mapping, words: Words, mode: Mode | None) -> Config:
     top = words.section(tree, "", tuple(Config.__struct_fields__))
     trading = _trading(top.get("trading"), words)
+    if mode is not None:
+        trading = msgspec.structs.replace(trading, mode=mode)
     return Config(
         trading=trading,
         paper=_paper(top.get("paper"), words),
-        risk=_risk(top.get("risk"), words, trading.paper_capital),
+        risk=_risk(top.get("risk"), words, trading.capital),
         strategies=_strategies(top.get("strategies"), words, trading),
         sessions=_sessions(top.get("sessions"), words),
         kite=kite_settings(top.get("kite"), words),
@@ -196,6 +214,7 @@ def _trading(tree: Tree | None, words: Words) -> TradingConfig:
         mode=words.choice(rows.get("mode"), "trading.mode", Mode, default.mode),
         paper_capital=words.rupees(rows.get("paper_capital"), "trading.paper_capital")
         or default.paper_capital,
+        live_capital=words.rupees(rows.get("live_capital"), "trading.live_capital"),
         logical_universe=tuple(n.upper() for n in universe) or default.logical_universe,
         engines=words.choice(rows.get("engines"), "trading.engines", Engines, default.engines),
     )
@@ -276,7 +295,7 @@ def _strategy(tree: Tree, words: Words, path: str, trading: TradingConfig) -> St
         (
             "strategy", "name", "instruments", "signal_from", "timeframe", "params", "product",
             "lots", "capital", "loss_max", "trade_between", "fresh_signal", "max_reentries",
-            "wait_minutes",
+            "wait_minutes", "without_stop",
         ),
     )  # fmt: skip
     strategy = words.word(rows.get("strategy"), f"{path}.strategy")
@@ -307,14 +326,13 @@ def _strategy(tree: Tree, words: Words, path: str, trading: TradingConfig) -> St
         capital=capital,
         entry_from=between[0],
         entry_until=between[1],
-        loss_max=words.part(
-            rows.get("loss_max"), f"{path}.loss_max", capital or trading.paper_capital
-        ),
+        loss_max=words.part(rows.get("loss_max"), f"{path}.loss_max", capital or trading.capital),
         fresh_signal=words.yes(rows.get("fresh_signal"), f"{path}.fresh_signal", default=False),
         max_reentries=None
         if most is None
         else words.whole(most, f"{path}.max_reentries", 0, least=0),
         wait_minutes=words.whole(rows.get("wait_minutes"), f"{path}.wait_minutes", 0, least=0),
+        without_stop=words.yes(rows.get("without_stop"), f"{path}.without_stop", default=False),
     )
 
 

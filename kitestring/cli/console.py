@@ -13,7 +13,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
-from kitestring.cli.day_lines import end_lines, fact_line, progress_line, start_lines
+from kitestring.cli.day_lines import (
+    end_lines,
+    fact_line,
+    order_line,
+    progress_line,
+    start_lines,
+)
 from kitestring.cli.keyboard import can_listen, listening, press
 from kitestring.domain.events import Fact
 from kitestring.domain.ids import symbol_of
@@ -38,11 +44,12 @@ _REDRAW_S = 0.2
 class PlainConsole:
     """Writes the day as lines of text; a ``Watcher``."""
 
-    __slots__ = ("_hour", "_out", "_refusals")
+    __slots__ = ("_hour", "_mode", "_out", "_refusals")
 
     def __init__(self, out: IO[str]) -> None:
         self._out = out
         self._hour = -1
+        self._mode = ""
         self._refusals: Counter[tuple[str, str]] = Counter()
 
     def line(self, text: str) -> None:
@@ -52,6 +59,7 @@ class PlainConsole:
 
     def started(self, day: DayStarted) -> None:
         """Say what the day is made of."""
+        self._mode = day.mode
         for text in start_lines(day):
             self.line(text)
 
@@ -73,7 +81,8 @@ class PlainConsole:
             self._refusals[key] += 1
             if self._refusals[key] > REPEATS_SHOWN:
                 return
-        text = fact_line(fact)
+        text = order_line(fact) if self._mode == "live" else None
+        text = text or fact_line(fact)
         if text is not None:
             self.line(text)
 

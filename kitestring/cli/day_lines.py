@@ -26,7 +26,14 @@ from kitestring.domain.instants import ist_clock
 from kitestring.domain.money import charge_as_money, show_rupees
 from kitestring.domain.orders import ExecType, Side
 from kitestring.domain.positions import Fill, RoundTrip
-from kitestring.domain.verdicts import Blocked, HaltSession, Reduced
+from kitestring.domain.verdicts import (
+    Blocked,
+    CancelOrder,
+    HaltSession,
+    ModifyOrder,
+    PlaceOrder,
+    Reduced,
+)
 from kitestring.engine.watching import DayResult, DaySnapshot, DayStarted
 
 _WIDTH = 100
@@ -90,6 +97,26 @@ def fact_line(fact: Fact) -> str | None:
             return "\n".join(_rejections(fact)) or None
         case _:
             return _story_line(fact)
+
+
+def order_line(fact: Fact) -> str | None:
+    """A line with 🔴 for a command that goes out with real money; ``None`` for all else."""
+    match fact:
+        case PlaceOrder():
+            intent = fact.intent
+            px = f" at {show_rupees(intent.price)}" if intent.price is not None else ""
+            stop = f" from {show_rupees(intent.stop_px)}" if intent.stop_px is not None else ""
+            return (
+                f"{ist_clock(fact.approved.at)}  🔴 LIVE {intent.side} {intent.order_qty} "
+                f"{symbol_of(intent.instrument)} {intent.ord_type}{px}{stop} · {intent.strategy} "
+                f"({fact.cl_ord_id})"
+            )
+        case ModifyOrder():
+            return f"{ist_clock(fact.at)}  🔴 LIVE changes {fact.cl_ord_id}"
+        case CancelOrder():
+            return f"{ist_clock(fact.at)}  🔴 LIVE withdraws {fact.cl_ord_id}: {fact.reason}"
+        case _:
+            return None
 
 
 def _story_line(fact: Fact) -> str | None:

@@ -109,7 +109,7 @@ def day_settings(
         )
     settings = DaySettings(
         date=manifest.date,
-        capital=file.config.trading.paper_capital,
+        capital=file.config.trading.capital,
         run_key=_run_key(
             file.config.digest,
             manifest.date.isoformat(),

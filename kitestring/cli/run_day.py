@@ -184,13 +184,18 @@ def run_day(
     with an interrupted day, or shows the report of a finished one. With --days, or with bars, many
     days are traded one after the other, and cash, positions and strategies go on overnight.
     """
-    from kitestring.cli.config import DEFAULT_FILE, Engines, Mode, load_config  # noqa: PLC0415 - --help must be fast
+    from kitestring.cli.config import DEFAULT_FILE, DEFAULT_LIVE, Engines, Mode, load_config  # noqa: PLC0415 - --help must be fast
     from kitestring.cli.day_request import DayRequest  # noqa: PLC0415 - as above
 
-    if mode == "live":
-        raise ConfigError(_NO_LIVE)
     if engines == "options":
         raise ConfigError(_NO_OPTIONS)
+    asked = None if mode is None else Mode(mode)
+    file = None
+    if asked is not Mode.PAPER:
+        chosen = DEFAULT_LIVE if asked is Mode.LIVE and config is None else config
+        file = load_config(DEFAULT_FILE if chosen is None else chosen, asked)
+        if file.config.trading.mode is Mode.LIVE:
+            _refuse_live(feed, tape, bars, first or last, days, date)
     if feed is None:
         feed = "bars" if bars else "synthetic" if tape is None else "tape"
     if feed == "tape" and tape is None:
@@ -203,14 +208,14 @@ def run_day(
     if first is not None and last is not None and first > last:
         raise click.UsageError(f"--from {first} lies after --to {last}.")
 
-    file = load_config(DEFAULT_FILE if config is None else config)
+    if file is None:
+        file = load_config(DEFAULT_FILE if config is None else config, asked)
     trading = file.config.trading
+    live = trading.mode is Mode.LIVE
     chosen_engines = trading.engines if engines is None else Engines(engines)
-    if (trading.mode if mode is None else Mode(mode)) is Mode.LIVE:
-        raise ConfigError(f"{file.where('trading', 'mode')} asks for live trading. {_NO_LIVE}")
     if chosen_engines is Engines.OPTIONS:
         raise ConfigError(f"{file.where('trading', 'engines')} asks for options. {_NO_OPTIONS}")
-    if login:
+    if login and not live:
         click.echo("Paper needs no login; going on without one.", err=True)
     if chosen_engines is Engines.NONE:
         _say_in_order(file.name, len(file.config.strategies), as_json=as_json)
@@ -231,6 +236,9 @@ def run_day(
         last=last,
         days=days or 1,
     )
+    if live:
+        _trade_live(request, login=login, as_json=as_json)
+        return
     if request.many:
         _trade_many(request, context.obj, as_json=as_json)
         return
@@ -255,9 +263,41 @@ def _refuse_days(
         raise click.UsageError("--days is of the synthetic market; a tape holds one day.")
 
 
-_NO_LIVE = (
-    "Live trading is not built yet: leave --mode live out (or say --mode paper) to trade on paper."
-)
+def _refuse_live(
+    feed: str | None,
+    tape: Path | None,
+    bars: tuple[Path, ...],
+    between: dt.date | None,
+    days: int | None,
+    date: dt.date | None,
+) -> None:
+    """A live day is today's, on the broker's own ticks."""
+    if feed is not None or tape is not None or bars or between or days is not None or date:
+        raise click.UsageError(
+            "Live trades today on Kite's own ticks: leave --feed, --tape, --bars, --from, --to, "
+            "--days and --date out, or say --mode paper."
+        )
+
+
+def _trade_live(request: DayRequest, *, login: bool, as_json: bool) -> None:
+    from kitestring.cli.console import console_for  # noqa: PLC0415 - --help must be fast
+    from kitestring.cli.live_run import run_live_day  # noqa: PLC0415 - as above
+
+    console = console_for(sys.stderr if as_json else sys.stdout)
+    try:
+        result = run_live_day(request, console, console.line, login=login)
+    finally:
+        console.close()
+    if result is None:
+        return
+    if as_json:
+        import msgspec  # noqa: PLC0415 - --help must be fast
+
+        click.echo(msgspec.json.Encoder(decimal_format="number").encode(result.summary()))
+    if result.interrupted:
+        raise SystemExit(INTERRUPTED)
+
+
 _NO_OPTIONS = "Options are not built yet: say --engines fno for futures, equity for shares, or all."
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime as dt
 from bisect import bisect_right
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -37,6 +38,7 @@ from kitestring.core.strategy_limits import (
     follow_signal,
 )
 from kitestring.domain.errors import ConfigError
+from kitestring.domain.events import OperatorWord
 from kitestring.domain.instants import DAY, MINUTE, NEVER, SECOND, Instant, ist_clock
 from kitestring.domain.money import Money, charge_as_money, share_of, show_rupees
 from kitestring.domain.orders import OrderIntent, OrdType, Purpose
@@ -50,11 +52,24 @@ from kitestring.domain.verdicts import (
     RiskVerdict,
 )
 
-__all__ = ["RISK_CELL", "EntryRequest", "RiskEngine", "RiskState", "Standing", "Usage"]
+__all__ = [
+    "HALT_CODES",
+    "RISK_CELL",
+    "EntryRequest",
+    "RiskEngine",
+    "RiskState",
+    "Standing",
+    "Usage",
+]
 
 MARKET: Final = OrdType.MARKET
 ENTRY: Final = Purpose.ENTRY
 FLATTEN: Final = HaltPolicy.FLATTEN
+NOT_ARMED: Final = "NOT_ARMED"
+HALT_CODES: Final = MappingProxyType(
+    {OperatorWord.FAULT: "HOUSE_FAULT", OperatorWord.DISARM: NOT_ARMED}
+)
+"""How a halt is called that the engine itself asked for."""
 _PRUNE_AT: Final = 8
 """Old order instants are dropped when this many have left the last minute: they are written with
 every commit, so that keeping many costs more than dropping them often."""
@@ -228,12 +243,19 @@ class RiskEngine:
         """
         state = self.state
         earlier = state.halted
-        if earlier is not None and (earlier.policy is FLATTEN or policy is not FLATTEN):
+        latched = earlier is not None and earlier.code != NOT_ARMED
+        if earlier is not None and (earlier.policy is FLATTEN or policy is not FLATTEN) and latched:
             return None
         state.halted = Halt(code, sentence, policy, at)
         state.pending = None
         self._dirty[RISK_CELL] = state
         return HaltSession(code=code, sentence=sentence, policy=policy, at=at)
+
+    def arm(self) -> None:
+        """A person has armed the day: what stopped it for want of that is lifted, and nothing else."""
+        if self.state.halted is not None and self.state.halted.code == NOT_ARMED:
+            self.state.halted = None
+            self._dirty[RISK_CELL] = self.state
 
     # --- what happened ---
 

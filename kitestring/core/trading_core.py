@@ -27,7 +27,7 @@ from kitestring.core.order_manager import Applied, OrderManager
 from kitestring.core.order_rules import judge, slices
 from kitestring.core.portfolio import Portfolio
 from kitestring.core.reconciler import differences
-from kitestring.core.risk_engine import EntryRequest, RiskEngine, Usage
+from kitestring.core.risk_engine import HALT_CODES, EntryRequest, RiskEngine, Usage
 from kitestring.core.settings import DaySettings, StrategySettings
 from kitestring.core.strategy import StrategyDefinition
 from kitestring.core.strategy_engine import StrategyEngine
@@ -763,14 +763,14 @@ class TradingCore:
         self.state.now = max(self.state.now, command.at)
         self.facts.append(command)
         self.must_commit = True
-        if command.word is OperatorWord.STOP:
+        if command.word is OperatorWord.ARM:
+            self.risk.arm()
+        if command.word in (OperatorWord.STOP, OperatorWord.ARM):
             return
         flatten = command.word is OperatorWord.FLATTEN
         policy = HaltPolicy.FLATTEN if flatten else HaltPolicy.KEEP_PROTECTED
-        if command.word is OperatorWord.FAULT:
-            code, sentence = "HOUSE_FAULT", command.reason
-        else:
-            code = "OPERATOR"
+        code, sentence = HALT_CODES.get(command.word, "OPERATOR"), command.reason
+        if code == "OPERATOR":
             sentence = f"The operator said {command.word}: {command.reason or 'no reason given'}."
         halt = self.risk.halt(code, sentence, policy, command.at)
         if halt is not None:

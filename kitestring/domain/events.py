@@ -55,6 +55,10 @@ class OperatorWord(StrEnum):
     HALT = "halt"
     FLATTEN = "flatten"
     STOP = "stop"
+    DISARM = "disarm"
+    """Nobody has armed the day: no entries, everything else goes on."""
+    ARM = "arm"
+    """Somebody has: lifts what DISARM stopped, and nothing else."""
     FAULT = "fault"
     """Not a person's word: the engine's own, after it had to rebuild the house from its journal."""
 
@@ -198,6 +202,8 @@ class RunOpened(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=
     capital: int
     version: str
     settings: bytes = b""
+    sessions: bytes = b""
+    """The sessions with the house's own cut-offs, encoded: what a replay of the day needs."""
 
 
 class DaySealed(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="day_sealed"):

@@ -132,3 +132,22 @@ class Throttle:
             # Behind its time, the day is only where it was last asked for.
             here = min(here, self._at + round((now - self._wall) * self._speed * SECOND))
         self._wall, self._at = now, here
+
+
+class WallClock:
+    """The wall's time for a day that happens now; kept from going back."""
+
+    __slots__ = ("_latest",)
+
+    def __init__(self) -> None:
+        self._latest: Instant = 0
+
+    def now(self) -> Instant:
+        """This moment."""
+        self._latest = max(self._latest, wall_now())
+        return self._latest
+
+    async def wait_until(self, at: Instant) -> None:
+        """Return once it is ``at``; in pieces, because the wall's time may be set meanwhile."""
+        while (left := at - self.now()) > 0:  # noqa: ASYNC110 - no event tells that time has passed
+            await asyncio.sleep(min(left / SECOND, 1.0))

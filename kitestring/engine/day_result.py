@@ -9,15 +9,23 @@ from kitestring.domain.charges import ChargeBook
 from kitestring.domain.ports import Manifest
 from kitestring.engine.tally import Tally
 from kitestring.engine.watching import DayResult
-from kitestring.exchange.fill_models import FillModel
 from kitestring.store.paths import RunPaths
+
+
+class Filled(Protocol):
+    """How orders were filled."""
+
+    @property
+    def sentence(self) -> str:
+        """For the head of a report."""
+        ...
 
 
 class Terms(Protocol):
     """On what terms the day was traded."""
 
     @property
-    def fill_model(self) -> FillModel:
+    def fill_model(self) -> Filled:
         """How orders were filled."""
         ...
 

@@ -357,6 +357,7 @@ class PaperEngine:
                 capital=int(settings.capital if plan.opening is None else plan.opening.equity),
                 version=__version__,
                 settings=msgspec.msgpack.encode(settings),
+                sessions=msgspec.msgpack.encode(dict(plan.sessions)),
             )
         )
         if plan.opening is not None:

@@ -49,6 +49,8 @@ from kitestring.domain.verdicts import (
 
 ENGINE_NOTES: Final = frozenset({"opened", "resumed", "interrupted"})
 """Notes that the engine writes between events; all other notes are the core's."""
+LIVE_NOTE: Final = "live: "
+"""How the kinds of notes begin that a live day's engine writes between events."""
 
 _TOLD = (Reports, BrokerSnapshot, OperatorCommand, Gap, SessionEnded)
 
@@ -168,9 +170,9 @@ class _Audit:
         self._core.step(event)
 
     def _warm_up(self, record: _Recorded) -> None:
-        """What the day opens with is stepped by the engine without a number of its own."""
+        """What the day opens or is taken up with is stepped by the engine without a number."""
         for fact in record.decided:
-            if isinstance(fact, (DayOpening, HistoryLoaded)):
+            if isinstance(fact, (DayOpening, HistoryLoaded, Gap)):
                 self._core.step(fact)
 
     def _obey(self, record: _Recorded) -> None:
@@ -225,7 +227,7 @@ def _sorted_out(commits: Iterable[tuple[int, Commit]]) -> Iterator[_Recorded]:
 
 def _is_engines(fact: Fact) -> bool:
     if isinstance(fact, Note):
-        return fact.kind in ENGINE_NOTES
+        return fact.kind in ENGINE_NOTES or fact.kind.startswith(LIVE_NOTE)
     return isinstance(fact, (RunOpened, DaySealed))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from decimal import Decimal, InvalidOperation
+from typing import Final
 
 from kitestring.domain.charges import NO_CHARGES, ChargeBook, Charges
 from kitestring.domain.errors import CalendarUnknown, ConfigError
@@ -25,6 +26,8 @@ from kitestring.market.charge_rates import (
 )
 from kitestring.market.rows import in_force, refuse_outside
 
+_DATED: Final = "Zerodha charges of "
+
 
 class DatedCharges:
     """Zerodha's charges as in force on ``day``; build it with ``charge_book``.
@@ -39,7 +42,7 @@ class DatedCharges:
         account = in_force(rate_table().account, day)
         assert account is not None, "charge_book refuses days before the first row"
         self.day = day
-        self.name = f"Zerodha charges of {day}"
+        self.name = f"{_DATED}{day}"
         self.dp_charge = rupees_as_charge(account.dp_per_isin_sell_day)
         self.auto_square_off_charge = rupees_as_charge(account.auto_square_off_per_order)
         self._resolved: dict[tuple[str, InstrumentKind, Product, Side], SideRates] = {}
@@ -129,6 +132,14 @@ def charge_book(day: dt.date) -> DatedCharges:
         "--charges-as-of DATE",
     )
     return DatedCharges(day)
+
+
+def charges_of_name(name: str) -> ChargeBook:
+    """The book that a run's record names, by the ``name`` it had on the day."""
+    day = name.removeprefix(_DATED)
+    if day != name:
+        return charge_book(dt.date.fromisoformat(day))
+    return configured_charges(name, dt.date.max)
 
 
 def configured_charges(words: str, day: dt.date) -> ChargeBook:

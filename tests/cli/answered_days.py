@@ -99,6 +99,7 @@ def trade(
     hashed=None,
     watcher=None,
     speed=None,
+    charge_book=None,
 ):
     """Trade the day into a folder; after ``stop_after`` frames somebody presses Ctrl-C."""
     timetable = sessions(close="09:40", square_off="09:34", cutoff="09:32")
@@ -122,7 +123,7 @@ def trade(
             sessions=timetable,
             notes=(),
             definitions=definitions,
-            charge_book=TwentyAnOrder(),
+            charge_book=charge_book or TwentyAnOrder(),
             fill_model=MARKET,
             seed=7,
             speed=speed,

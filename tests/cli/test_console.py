@@ -23,7 +23,7 @@ from kitestring.domain.instants import MINUTE, instant
 from kitestring.domain.money import ChargeUnits, money, price
 from kitestring.domain.orders import ExecType, ExecutionReport, ExitReason, Product, Side
 from kitestring.domain.positions import Fill, RoundTrip
-from kitestring.domain.verdicts import Blocked, HaltPolicy, HaltSession
+from kitestring.domain.verdicts import Blocked, CancelOrder, HaltPolicy, HaltSession
 from kitestring.engine.watching import DayResult, DaySnapshot, DayStarted
 
 DAY = dt.date(2026, 11, 20)
@@ -244,3 +244,19 @@ def test_a_day_that_fails_gives_the_terminal_back_too(monkeypatch):
     console.close()
     shown = out.getvalue()
     assert shown.rfind("\x1b[?25h") > shown.rfind("\x1b[?25l")
+
+
+def test_a_command_that_goes_out_with_real_money_is_marked_and_one_on_paper_is_not():
+    cancel = CancelOrder(cl_ord_id="K1", at=AT, reason="halt")
+    for mode, lines in (("live", ["10:25:00  🔴 LIVE withdraws K1: halt"]), ("paper", [])):
+        out = io.StringIO()
+        console = PlainConsole(out)
+        console.started(
+            DayStarted(
+                date=DAY, mode=mode, run="r", feed="f", fill_model="m", charges_name="c",
+                capital=money(1), strategies=(), artifacts="a",
+            )
+        )  # fmt: skip
+        before = len(out.getvalue())
+        console.said(cancel)
+        assert out.getvalue()[before:].splitlines() == lines

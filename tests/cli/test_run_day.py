@@ -102,16 +102,20 @@ def test_the_seeds_commands_run_word_for_word(typed, engines):
 @pytest.mark.parametrize(
     "typed", ["--mode live --engines fno", "--login --mode live --engines fno"]
 )
-def test_live_is_refused_in_one_sentence_that_says_what_works(typed, capsys):
+def test_live_without_its_capital_does_not_start_and_says_what_to_write(typed, capsys):
     day = Asked()
     assert run(*typed.split(), day=day) == 2
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err.strip() == (
-        "Live trading is not built yet: leave --mode live out (or say --mode paper) "
-        "to trade on paper."
-    )
+    assert "configs/live.yaml:" in said.err
+    assert "live trading needs trading.live_capital" in said.err
+    assert "live_capital: 2 lakh" in said.err
     assert day.request is None
+
+
+def test_live_is_today_on_the_brokers_own_ticks(capsys):
+    assert run("--mode", "live", "--feed", "synthetic") == 2
+    assert "Live trades today on Kite's own ticks" in capsys.readouterr().err
 
 
 def test_options_are_refused_in_one_sentence_that_says_what_works(capsys):
@@ -123,7 +127,7 @@ def test_a_live_settings_file_trades_only_when_paper_is_said(tmp_path, capsys):
     path = tmp_path / "live.yaml"
     path.write_text("trading:\n  mode: live\n")
     assert run("--config", str(path)) == 2
-    assert f"{path}:2 asks for live trading." in capsys.readouterr().err
+    assert f"{path}:1: live trading needs trading.live_capital" in capsys.readouterr().err
     assert run("--config", str(path), "--mode", "paper") == 0
 
 

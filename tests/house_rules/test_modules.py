@@ -35,32 +35,7 @@ SELF_STARTING = {
     "scripts/*.py": "started from the command line",
     "benchmarks/*.py": "started from the command line",
 }
-WAITED_FOR = {
-    "kitestring.broker.backoff": "the live day, whose market is broker/kite_feed.py",
-    "kitestring.broker.history_pace": "the live day, whose market is broker/kite_feed.py",
-    "kitestring.broker.kite_feed": "the live day, whose market is broker/kite_feed.py",
-    "kitestring.broker.kite_history": "the live day, whose market is broker/kite_feed.py",
-    "kitestring.broker.kite_texts": "the live day, whose market is broker/kite_feed.py",
-    "kitestring.broker.kite_ticker": "the live day, whose market is broker/kite_feed.py",
-    "kitestring.broker.previous_closes": "the live day, whose market is broker/kite_feed.py",
-    "kitestring.broker.tick_inbox": "the live day, whose market is broker/kite_feed.py",
-    "kitestring.broker.ticker_events": "the live day, whose market is broker/kite_feed.py",
-    "kitestring.broker.ticker_line": "the live day, whose market is broker/kite_feed.py",
-    "kitestring.store.candle_cache": "the live day, whose market is broker/kite_feed.py",
-    "kitestring.broker.instruments_of_day": "the live day, which will begin with it",
-    "kitestring.store.instrument_dumps": "the live day, which will keep its lists there",
-    "kitestring.broker.book_watch": "KiteBroker, which the live engine will plug in",
-    "kitestring.broker.broker_books": "KiteBroker",
-    "kitestring.broker.governor": "KiteBroker",
-    "kitestring.broker.kite_bridge": "the live engine, which will plug KiteBroker in",
-    "kitestring.broker.order_book_merge": "KiteBroker",
-    "kitestring.broker.order_doubts": "KiteBroker",
-    "kitestring.broker.order_stage": "KiteBroker",
-    "kitestring.broker.order_traffic": "KiteBroker",
-    "kitestring.broker.send_line": "KiteBroker",
-    "kitestring.broker.tracked_orders": "KiteBroker",
-    "kitestring.engine.replay": "kitestring replay, which will ask it",
-}
+WAITED_FOR = {}
 """Alive as soon as something imports it; then its line here must go."""
 
 

@@ -1,0 +1,48 @@
+"""Takes a live day up again from its journal: what is restored, and what the broker must be told of it.
+
+Nothing is decided again and nothing is sent again. The broker hears every order the journal holds and
+looks for those of which it does not know what became.
+"""
+
+from __future__ import annotations
+
+from kitestring.core.trading_core import TradingCore
+from kitestring.domain.events import Gap
+from kitestring.domain.instants import Instant
+from kitestring.domain.verdicts import CancelOrder, Command, ModifyOrder, PlaceOrder
+from kitestring.engine.recovery import Story, restore, still_unanswered
+from kitestring.store.journal import SqliteJournal
+from kitestring.store.paths import RunPaths
+from kitestring.store.tape_reader import TapeReader
+
+
+def taken_up(
+    core: TradingCore, journal: SqliteJournal, story: Story, paths: RunPaths, now: Instant
+) -> Gap | None:
+    """Restore the house; the time in which nobody looked comes back as a gap."""
+    if story.last is None:
+        return None
+    reader = TapeReader(paths.tape)
+    whole = min(story.last.tape_offset, reader.end())
+    reached = restore(core, journal, story, reader.records(whole))
+    start_at = min(reached or story.last.at, story.last.at)
+    return Gap(start_at=start_at, end_at=max(now, start_at), reason="the house was not running")
+
+
+def waiting_changes(core: TradingCore, story: Story) -> list[ModifyOrder | CancelOrder]:
+    """Changes and cancellations that were committed and may never have been answered."""
+    return [
+        unanswered.command
+        for unanswered in still_unanswered(core, story)
+        if isinstance(unanswered.command, ModifyOrder | CancelOrder)
+    ]
+
+
+def sent_today(journal: SqliteJournal) -> list[Command]:
+    """Everything that was committed to be sent today, in order."""
+    return [
+        fact
+        for _, commit in journal.commits()
+        for fact in commit.facts
+        if isinstance(fact, PlaceOrder | ModifyOrder | CancelOrder)
+    ]
