@@ -10,6 +10,7 @@ from typing import NoReturn
 import click
 
 from kitestring import __version__
+from kitestring.cli.alert_commands import alerts
 from kitestring.cli.answers import ANSWERS
 from kitestring.cli.exchange_command import exchange
 from kitestring.cli.run_day import Day, run_command, run_day
@@ -110,6 +111,7 @@ def bars_check(files: tuple[Path, ...]) -> None:
 house.add_command(run_day, "run-day")
 house.add_command(run_day, "day")
 house.add_command(exchange)
+house.add_command(alerts)
 house.add_command(new)
 house.add_command(check)
 house.add_command(strategies)

@@ -15,12 +15,13 @@ from pathlib import Path
 
 import msgspec
 
+from kitestring.cli.alert_settings import AlertConfig, alert_config
 from kitestring.cli.config_words import Words
 from kitestring.core.settings import RiskSettings
 from kitestring.domain.errors import ConfigError
 from kitestring.domain.money import Money, money
 from kitestring.domain.orders import Product
-from kitestring.domain.yaml_lines import Mapping, Scalar, Sequence, Tree, read_tree
+from kitestring.domain.yaml_lines import Scalar, Sequence, Tree, read_tree
 
 DEFAULT_FILE = Path(__file__).resolve().parent.parent.parent / "configs" / "paper.yaml"
 """Used when ``--config`` is absent."""
@@ -137,6 +138,8 @@ class ConfigFile(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     lines: dict[str, int]
     """``strategies.0.params.fast`` → line."""
+    alerts: AlertConfig = AlertConfig()
+    """Beside the configuration, not in its digest: who is told makes no other run."""
 
     def where(self, *keys: str | int) -> str:
         """``configs/paper.yaml:14`` for the deepest of the keys that the file mentions."""
@@ -167,13 +170,14 @@ def parse_config(text: str, name: str) -> ConfigFile:
     """Check the text of a settings file called ``name``. Raises ``ConfigError``."""
     tree = read_tree(text, name)
     words = Words(name)
-    config = _config(tree, words)
+    top = words.section(tree, "", (*Config.__struct_fields__, "alerts"))
+    config = _config(top, words)
+    alerts = alert_config(top.get("alerts"), words)
     words.raise_faults()
-    return ConfigFile(config=config, name=name, lines=words.lines)
+    return ConfigFile(config=config, name=name, lines=words.lines, alerts=alerts)
 
 
-def _config(tree: Mapping, words: Words) -> Config:
-    top = words.section(tree, "", tuple(Config.__struct_fields__))
+def _config(top: dict[str, Tree], words: Words) -> Config:
     trading = _trading(top.get("trading"), words)
     return Config(
         trading=trading,

@@ -99,6 +99,7 @@ def trade(
     hashed=None,
     watcher=None,
     speed=None,
+    alerts=(),
 ):
     """Trade the day into a folder; after ``stop_after`` frames somebody presses Ctrl-C."""
     timetable = sessions(close="09:40", square_off="09:34", cutoff="09:32")
@@ -128,6 +129,7 @@ def trade(
             speed=speed,
             artifacts=artifacts,
             config_hash="",
+            alerts=alerts,
         )
     )
     feed.stop = engine.stop
