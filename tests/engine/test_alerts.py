@@ -2,9 +2,9 @@
 
 import asyncio
 import json
-import os
 import threading
 import time
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -178,9 +178,8 @@ def test_a_command_that_fails_or_is_not_there_is_said(tmp_path):
 def gone(pid):
     for _ in range(200):
         try:
-            with open(f"/proc/{pid}/stat") as file:
-                if file.read().rpartition(")")[2].split()[0] in {"Z", "X"}:
-                    return True
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in {"Z", "X"}:
+                return True
         except OSError:
             return True
         time.sleep(0.01)
@@ -192,7 +191,7 @@ def test_a_command_that_hangs_is_killed_with_what_it_started(tmp_path):
     run = program(tmp_path, HANGS.format(out=str(out)))
     why = send(CommandChannel(run=run, deadline_s=1.0))
     assert why == "it did not end within 1 s and was killed"
-    if os.path.isdir("/proc"):
+    if Path("/proc").is_dir():
         assert [gone(pid) for pid in out.read_text().split()] == [True, True]
 
 
@@ -248,7 +247,7 @@ class Slow:
 
     async def send(self, message):
         self.begun.set()
-        while not self.go.is_set():
+        while not self.go.is_set():  # noqa: ASYNC110 - set from another thread
             await asyncio.sleep(0.005)
         self.messages.append(message)
         if isinstance(self.why, Exception):

@@ -92,7 +92,7 @@ def test_a_mistake_is_named_with_its_line(text, sentence):
 def test_secrets_come_from_the_environment_or_a_file_of_the_users_own(tmp_path):
     alerts = read("alerts:\n  telegram: {chat: 1}\n  webhook: {url_env: MY_HOOK}\n").alerts
     path = tmp_path / "alerts.env"
-    with pytest.raises(ConfigError, match="alerts.webhook needs MY_HOOK, and it is neither"):
+    with pytest.raises(ConfigError, match=r"alerts\.webhook needs MY_HOOK, and it is neither"):
         alert_channels(alerts, {}, path)
     path.write_text(f"# mine\n{TOKEN}='{CANARY}'\nMY_HOOK=https://example.invalid/{CANARY}\n")
     path.chmod(0o644)
