@@ -39,14 +39,14 @@ def alerts_test(config: Path | None) -> None:
     if not channels:
         click.echo(f"{file.name} configures no alerts; docs/Paper.md says how.")
         return
-    lines, whole = asyncio.run(test_lines(channels))
+    lines, whole = asyncio.run(send_tests(channels))
     for line in lines:
         click.echo(line)
     if not whole:
         sys.exit(1)
 
 
-async def test_lines(channels: Sequence[Channel]) -> tuple[list[str], bool]:
+async def send_tests(channels: Sequence[Channel]) -> tuple[list[str], bool]:
     """Send the tests, all channels at once; a line for each, and whether all were delivered."""
     from kitestring.engine.alert_channels import Message  # noqa: PLC0415 - --help must be fast
     from kitestring.engine.alerts import one_of_each  # noqa: PLC0415 - as above

@@ -95,6 +95,14 @@ class AlertPost:
                     queue.why = queue.why or "the day ended before they could be sent"
                     queue.waiting.clear()
 
+    def abandon(self) -> None:
+        """Send nothing more and wait for nobody: the day is built again from its journal at once."""
+        with self._guard:
+            self._closing = True
+            for queue in self._queues.values():
+                queue.waiting.clear()
+        self._ring()
+
     def sentences(self) -> tuple[str, ...]:
         """What went wrong, one sentence for a channel; none if all went well."""
         said: list[str] = []

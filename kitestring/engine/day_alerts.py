@@ -134,7 +134,14 @@ class DayAlerts:
         fault: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """A day that ends by a fault says so before it goes."""
+        """A day that ends by a fault says so before it goes.
+
+        A fault of the house itself is another matter: the day is built again, and must not wait.
+        What nobody had taken is then told by its next try, from the journal.
+        """
+        if isinstance(fault, Exception) and not isinstance(fault, HouseError):
+            self._post.abandon()
+            return
         if isinstance(fault, HouseError):
             number = self._number + 1
             alert = Alert(

@@ -144,6 +144,17 @@ def test_the_test_command_without_alerts_says_where_to_read(tmp_path):
     assert f"alerts.telegram needs {TOKEN}" in wrong
 
 
+def test_a_day_whose_alerts_lack_a_secret_does_not_start(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(TOKEN, raising=False)
+    path = tmp_path / "my.yaml"
+    path.write_text("alerts:\n  telegram: {chat: 1}\n")
+    code, _, wrong = ask("day", "--config", path, "--artifacts", tmp_path / "artifacts")
+    assert code == 2
+    assert f"alerts.telegram needs {TOKEN}" in wrong
+    assert not (tmp_path / "artifacts").exists()
+
+
 def facts(artifacts):
     """The journal of the one run there is, byte for byte."""
     (run,) = (artifacts / "runs").iterdir()

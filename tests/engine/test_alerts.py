@@ -372,6 +372,22 @@ def test_a_day_that_ends_by_a_fault_says_so(tmp_path):
     assert (told.kind, told.text) == ("halt", "The day has stopped: The disk is full.")
 
 
+def test_a_house_that_is_rebuilt_waits_for_no_alert_and_tells_the_rest_later(tmp_path):
+    stuck = Slow("channel")
+    journal = [(1, commit(halt())), (2, commit(SEALED))]
+    began = time.perf_counter()
+    alerts = DayAlerts(
+        [stuck], first=Deaf(), folder=tmp_path, title="t", alive_at=OPEN + 99 * MINUTE
+    )
+    alerts.committed(*journal[0])
+    assert stuck.begun.wait(5)
+    alerts.committed(*journal[1])
+    alerts.__exit__(ZeroDivisionError, ZeroDivisionError(), None)
+    assert time.perf_counter() - began < 1.0
+    stuck.go.set()
+    assert [each.kind for each in told_by(tmp_path, [], commits=journal)] == ["day summary"]
+
+
 def test_an_alert_that_cannot_be_worded_costs_only_itself(tmp_path, monkeypatch):
     channel = Slow("channel")
     channel.go.set()
