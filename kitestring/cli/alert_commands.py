@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +30,8 @@ def alerts_test(config: Path | None) -> None:
 
     Exits with 1 if one was not delivered, with 2 if the settings are wrong.
     """
+    import asyncio  # noqa: PLC0415 - --help must be fast
+
     from kitestring.cli.alert_settings import configured_channels  # noqa: PLC0415 - --help must be fast
     from kitestring.cli.config import DEFAULT_FILE, load_config  # noqa: PLC0415 - as above
 
@@ -48,6 +49,8 @@ def alerts_test(config: Path | None) -> None:
 
 async def send_tests(channels: Sequence[Channel]) -> tuple[list[str], bool]:
     """Send the tests, all channels at once; a line for each, and whether all were delivered."""
+    import asyncio  # noqa: PLC0415 - --help must be fast
+
     from kitestring.engine.alert_channels import Message  # noqa: PLC0415 - --help must be fast
     from kitestring.engine.alerts import one_of_each  # noqa: PLC0415 - as above
     from kitestring.engine.clocks import wall_now  # noqa: PLC0415 - as above

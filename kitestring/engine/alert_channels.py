@@ -12,7 +12,7 @@ import contextlib
 import os
 import re
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urlsplit
 
@@ -64,16 +64,22 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def text(self) -> str:
-        """The message as a person reads it on a phone."""
+        """The message as a person reads it on a phone; too long, it is the fills that are cut."""
+        text = self._text(self.alerts)
+        if len(text) <= TEXT_MAX:
+            return text
+        fills_last = sorted(self.alerts, key=lambda alert: alert.kind is AlertKind.FILL)
+        return f"{self._text(fills_last)[: TEXT_MAX - 1]}…"
+
+    def _text(self, alerts: Iterable[Alert]) -> str:
         lines = [self.title]
-        lines += [
-            f"{alert.kind.upper()}{f' ×{alert.count}' if alert.count > 1 else ''}: {alert.text}"
-            for alert in self.alerts
-        ]
         if self.dropped:
             lines.append(f"({self.dropped} earlier alerts were dropped: too many at once.)")
-        text = "\n".join(lines)
-        return text if len(text) <= TEXT_MAX else f"{text[: TEXT_MAX - 1]}…"
+        lines += [
+            f"{alert.kind.upper()}{f' ×{alert.count}' if alert.count > 1 else ''}: {alert.text}"
+            for alert in alerts
+        ]
+        return "\n".join(lines)
 
     def rows(self) -> dict[str, object]:
         """The message for a program; ``text`` is what chat services show."""

@@ -235,6 +235,14 @@ def test_a_server_that_does_not_answer_is_left_at_the_deadline():
     assert why == "no answer within 0.2 s"
 
 
+def test_a_message_that_is_too_long_loses_fills_and_not_the_halt():
+    fills = [alert(AlertKind.FILL, n, f"fill {n} " * 9) for n in range(60)]
+    text = Message(title="t", alerts=(*fills, alert(text="the halt"))).text
+    assert len(text) == 3500
+    assert text.startswith("t\nHALT: the halt\nFILL: fill 0")
+    assert text.endswith("…")
+
+
 class Slow:
     """A channel that waits for a word before each delivery."""
 
