@@ -46,6 +46,7 @@ NOTED: Final = MappingProxyType(
         "silence": AlertKind.FEED_SILENT,
         "feed silent": AlertKind.FEED_SILENT,
         "unknown order": AlertKind.UNKNOWN_ORDER,
+        "VIEW_UNTRUSTED": AlertKind.UNKNOWN_ORDER,
         "exit refused": AlertKind.EXIT_STUCK,
         "exit stuck": AlertKind.EXIT_STUCK,
         "not flat": AlertKind.EXIT_STUCK,

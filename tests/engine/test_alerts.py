@@ -83,6 +83,7 @@ SEALED = DaySealed(
         (Note(at=OPEN, kind="armed", sentence="To ₹20,000."), "armed", "To ₹20,000."),
         (Note(at=OPEN, kind="login due", sentence="Log in."), "login due", "Log in."),
         (Note(at=OPEN, kind="live: silence", sentence="No tick."), "feed silent", "No tick."),
+        (Note(at=OPEN, kind="VIEW_UNTRUSTED", sentence="No row."), "unknown order", "No row."),
         (Note(at=OPEN, kind="exit refused", sentence="Band."), "exit stuck", "Band."),
         (Note(at=OPEN, kind="unprotected position", sentence="No stop."), "unprotected position", "No stop."),
         (Note(at=OPEN, kind="guard acted", sentence="Reduced."), "guard acted", "Reduced."),
