@@ -10,6 +10,7 @@ from typing import NoReturn
 import click
 
 from kitestring import __version__
+from kitestring.cli.alert_commands import alerts
 from kitestring.cli.answers import ANSWERS
 from kitestring.cli.doctor_command import doctor
 from kitestring.cli.exchange_command import exchange
@@ -117,6 +118,7 @@ house.add_command(replay)
 house.add_command(doctor)
 house.add_command(login_kite, "login-kite")
 house.add_command(login_kite, "login")
+house.add_command(alerts)
 house.add_command(new)
 house.add_command(check)
 house.add_command(strategies)

@@ -16,13 +16,14 @@ from pathlib import Path
 import msgspec
 
 from kitestring.broker.kite_settings import KiteSettings
+from kitestring.cli.alert_settings import AlertConfig, alert_config
 from kitestring.cli.config_words import Words
 from kitestring.cli.kite_config import kite_settings
 from kitestring.core.settings import RiskSettings
 from kitestring.domain.errors import ConfigError
 from kitestring.domain.money import Money, money
 from kitestring.domain.orders import Product
-from kitestring.domain.yaml_lines import Mapping, Scalar, Sequence, Tree, read_tree
+from kitestring.domain.yaml_lines import Scalar, Sequence, Tree, read_tree
 
 DEFAULT_FILE = Path(__file__).resolve().parent.parent.parent / "configs" / "paper.yaml"
 """Used when ``--config`` is absent."""
@@ -153,6 +154,8 @@ class ConfigFile(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     lines: dict[str, int]
     """``strategies.0.params.fast`` → line."""
+    alerts: AlertConfig = AlertConfig()
+    """Beside the configuration, not in its digest: who is told makes no other run."""
 
     def where(self, *keys: str | int) -> str:
         """``configs/paper.yaml:14`` for the deepest of the keys that the file mentions."""
@@ -186,13 +189,14 @@ def parse_config(text: str, name: str, mode: Mode | None = None) -> ConfigFile:
     """Check the text of a settings file called ``name``. Raises ``ConfigError``."""
     tree = read_tree(text, name)
     words = Words(name)
-    config = _config(tree, words, mode)
+    top = words.section(tree, "", (*Config.__struct_fields__, "alerts"))
+    config = _config(top, words, mode)
+    alerts = alert_config(top.get("alerts"), words)
     words.raise_faults()
-    return ConfigFile(config=config, name=name, lines=words.lines)
+    return ConfigFile(config=config, name=name, lines=words.lines, alerts=alerts)
 
 
-def _config(tree: Mapping, words: Words, mode: Mode | None) -> Config:
-    top = words.section(tree, "", tuple(Config.__struct_fields__))
+def _config(top: dict[str, Tree], words: Words, mode: Mode | None) -> Config:
     trading = _trading(top.get("trading"), words)
     if mode is not None:
         trading = msgspec.structs.replace(trading, mode=mode)

@@ -7,6 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal
 
+import msgspec
+
+from kitestring.cli.alert_settings import configured_channels
 from kitestring.cli.config import Engines
 from kitestring.cli.day_report import find, write_report
 from kitestring.cli.day_request import DayRequest
@@ -34,7 +37,10 @@ def run_paper_day(request: DayRequest, watcher: Watcher) -> DayResult:
     Raises a ``HouseError`` for whatever keeps the day from starting or going on; a report that
     cannot be written is said, and costs nothing else.
     """
-    result = PaperEngine(paper_plan(request)).run(watcher)
+    plan = msgspec.structs.replace(
+        paper_plan(request), alerts=configured_channels(request.file.alerts)
+    )
+    result = PaperEngine(plan).run(watcher)
     write_report(find(request.artifacts, result.run))
     return result
 

@@ -35,13 +35,15 @@ from kitestring.domain.events import (
     RunOpened,
 )
 from kitestring.domain.ids import InstrumentId
-from kitestring.domain.instants import NEVER
+from kitestring.domain.instants import MINUTE, NEVER
 from kitestring.domain.instruments import Instrument, Segment
 from kitestring.domain.money import Price
 from kitestring.domain.orders import Product
 from kitestring.domain.ports import Feed, Journal
 from kitestring.domain.sessions import Session
+from kitestring.engine.alert_channels import Channel
 from kitestring.engine.clocks import Throttle, wall_now, wall_seconds
+from kitestring.engine.day_alerts import DayAlerts
 from kitestring.engine.day_result import day_result
 from kitestring.engine.helm import Helm
 from kitestring.engine.recovery import Story, forgotten, read_story, restore, still_unanswered
@@ -94,6 +96,8 @@ class PaperPlan(msgspec.Struct, frozen=True, kw_only=True):
     (docs/decisions/0009). Interrupted, it is traded again from its opening."""
     quiet: bool = False
     """One of many days: the familiar paths are not touched."""
+    alerts: tuple[Channel, ...] = ()
+    """Ways to tell somebody who is not looking; none by default."""
 
     @property
     def instruments(self) -> tuple[Instrument, ...]:
@@ -221,6 +225,9 @@ class PaperEngine:
             tape = self._tape(paths, story)
             tape.durable = not plan.held
             held.callback(tape.close)
+            alerts = self._alerts(paths, scribe, journal)
+            if alerts is not None:
+                held.enter_context(alerts)
             day = self._day = TradingDay(
                 core,
                 feed=plan.feed,
@@ -228,7 +235,7 @@ class PaperEngine:
                 journal=journal,
                 tape=tape,
                 pace=self._throttle,
-                follower=scribe,
+                follower=alerts or scribe,
                 inbox=story.last.inbox if story.last is not None else 0,
                 feed_position=story.last.feed_position if story.last is not None else 0,
                 frame_left=story.last.frame_left if story.last is not None else 0,
@@ -269,8 +276,10 @@ class PaperEngine:
                 if isinstance(journal, HeldJournal):
                     journal.write()
             scribe.write()
+            result = day_result(core, manifest, scribe.tally, paths, plan)
             result = msgspec.structs.replace(
-                day_result(core, manifest, scribe.tally, paths, plan),
+                result,
+                notes=result.notes + (alerts.close() if alerts is not None else ()),
                 interrupted=day.interrupted,
                 resumed=resumed,
                 ticks=day.ticks,
@@ -279,6 +288,22 @@ class PaperEngine:
             _write_summary(paths, result)
             watcher.finished(result)
             return result
+
+    def _alerts(
+        self, paths: RunPaths, scribe: Scribe, journal: SqliteJournal | HeldJournal
+    ) -> DayAlerts | None:
+        plan = self._plan
+        if not plan.alerts or scribe.tally.sealed is not None:
+            return None
+        opens_at = min(session.open_at for session in plan.sessions.values())
+        return DayAlerts(
+            plan.alerts,
+            first=scribe,
+            folder=paths.folder,
+            title=f"Kitestring paper {plan.settings.date}",
+            alive_at=opens_at - MINUTE,
+            commits=journal.commits(),
+        )
 
     def _journal(self, paths: RunPaths) -> SqliteJournal | HeldJournal:
         run_key = self._plan.settings.run_key

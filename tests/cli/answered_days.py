@@ -100,6 +100,7 @@ def trade(
     watcher=None,
     speed=None,
     charge_book=None,
+    alerts=(),
 ):
     """Trade the day into a folder; after ``stop_after`` frames somebody presses Ctrl-C."""
     timetable = sessions(close="09:40", square_off="09:34", cutoff="09:32")
@@ -129,6 +130,7 @@ def trade(
             speed=speed,
             artifacts=artifacts,
             config_hash="",
+            alerts=alerts,
         )
     )
     feed.stop = engine.stop
