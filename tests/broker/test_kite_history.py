@@ -4,7 +4,7 @@ import asyncio
 import datetime as dt
 
 import pytest
-from live_stage import DAY, START, in_virtual_time
+from feed_stage import DAY, START, in_virtual_time
 
 from kitestring.broker.history_pace import HistoryPace
 from kitestring.broker.kite_client import KiteClient

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from live_stage import START, in_virtual_time, on_a_real_socket
+from feed_stage import START, in_virtual_time, on_a_real_socket
 
 from kitestring.broker.kite_texts import BrokerSaid, OrderHint, UnreadableText, read_text
 from kitestring.broker.kite_ticker import KiteTicker

@@ -5,7 +5,7 @@ import datetime as dt
 import itertools
 
 import pytest
-from live_stage import DAY, PRICES, START, Notes, in_virtual_time
+from feed_stage import DAY, PRICES, START, Notes, in_virtual_time
 
 from kitestring.broker.kite_client import KiteClient
 from kitestring.broker.kite_feed import LiveFeed, live_manifest, ticker_settings
