@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Final
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -17,6 +18,7 @@ from kitestring.broker.kite_client import KiteClient
 from kitestring.broker.kite_feed import live_manifest
 from kitestring.broker.kite_http import KiteHttp
 from kitestring.broker.kite_session import KiteToken, TokenStore
+from kitestring.broker.kite_settings import is_loopback
 from kitestring.broker.previous_closes import previous_closes
 from kitestring.cli.day_report import find, write_report
 from kitestring.cli.day_request import DayRequest
@@ -69,6 +71,14 @@ def run_live_day(
     if closed:
         say(closed)
         return None
+    if not is_loopback(urlsplit(request.file.config.kite.api_root).hostname):
+        # Until the guard and the kill tests of the real processes stand, no rupee is put at risk.
+        raise ConfigError(
+            "Live trading at Zerodha is not released yet: the guard beside the engine, the rehearsal "
+            "and the tests that pull the plug are still to come. Nothing was started.",
+            do="trade on paper, or rehearse: run `python -m kitestring exchange` and write "
+            "`api_root: http://127.0.0.1:8010` under kite:",
+        )
     say("⚠️  LIVE: real orders with real money, in your account at Zerodha.")
     store = TokenStore(secrets, os.environ)
     if login:

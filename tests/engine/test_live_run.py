@@ -132,6 +132,20 @@ def test_a_day_without_trading_ends_cleanly(tmp_path, clock, sentence):
     assert sentence in lines[0]
 
 
+def test_no_real_order_leaves_before_live_trading_is_released(tmp_path):
+    lines = []
+    at_zerodha = "".join(line for line in CONFIG.splitlines(keepends=True) if "kite:" not in line)
+    with pytest.raises(ConfigError, match="not released yet") as refused:
+        live_run.run_live_day(
+            request_of(at_zerodha, tmp_path),
+            NobodyWatches(),
+            lines.append,
+            clock=Stopped(DAY, dt.time(10)),
+        )
+    assert "127.0.0.1" in refused.value.do
+    assert lines == []
+
+
 @pytest.mark.parametrize(("name", "bare"), [("ema_cross", True), ("ema_trend", False)])
 def test_a_strategy_that_enters_without_a_stop_is_known_by_its_text(name, bare):
     from pathlib import Path
