@@ -34,6 +34,8 @@ _DECODER = msgspec.msgpack.Decoder(Order)
 _TRADE: Final = ExecType.TRADE
 _TRIGGERED: Final = ExecType.TRIGGERED
 _REPLACED: Final = ExecType.REPLACED
+_ANSWERS: Final = (ExecType.REPLACED, ExecType.REPLACE_REJECTED)
+_UNDER_WAY: Final = (OrdStatus.PENDING_REPLACE, OrdStatus.PENDING_CANCEL, OrdStatus.UNKNOWN)
 
 
 class Applied(msgspec.Struct, frozen=True, gc=False):
@@ -105,6 +107,7 @@ class OrderManager:
         if order.status not in (OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED):
             raise InvariantBroken(f"order {order.cl_ord_id} is {order.status} and cannot change")
         order.status = OrdStatus.PENDING_REPLACE
+        order.asked_qty = command.order_qty or 0
         order.modifications += 1
         order.updated_at = command.at
         self._dirty[CELL + order.cl_ord_id] = order
@@ -174,6 +177,8 @@ class OrderManager:
         if not was_over:
             after = _ended(order, after)
         order.status = after
+        if order.asked_qty and (exec_type in _ANSWERS or after not in _UNDER_WAY):
+            order.asked_qty = 0
         finished = not was_over and after.terminal
         if finished:
             self._finish(order)

@@ -209,11 +209,15 @@ class Order(msgspec.Struct, kw_only=True, array_like=True):
     """How the order ended, while a trade of it is still untold; it counts as working until then."""
     terms_at: Instant = 0
     """When the broker's latest word on quantity and prices was true; an older one changes neither."""
+    asked_qty: int = 0
+    """The size asked for in a change that is not answered yet; 0 where none is under way."""
 
     @property
     def leaves_qty(self) -> int:
-        """What may still fill."""
-        return 0 if self.status.terminal else self.order_qty - self.cum_qty
+        """What may still fill, at its worst: a change under way may already have been granted."""
+        if self.status.terminal:
+            return 0
+        return max(self.order_qty, self.asked_qty) - self.cum_qty
 
     @property
     def is_exit(self) -> bool:

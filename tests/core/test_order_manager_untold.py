@@ -133,3 +133,15 @@ def test_a_refusal_that_says_the_order_is_whole_ends_it():
     assert applied.finished
     assert orders.table["K1"].status is OrdStatus.FILLED
     assert list(orders.working("one")) == []
+
+
+def test_a_change_that_may_have_been_granted_counts_at_its_worst_until_it_is_answered():
+    # The stop is triggered while it is being enlarged: an exit for the rest would be too much.
+    orders, _ = desk()
+    order = orders.table["K1"]
+    orders.modifying(ModifyOrder(cl_ord_id="K1", at=TEN, order_qty=300))
+    tell(orders, ExecType.TRIGGERED, at=TEN + 5, order_qty=100)
+    tell(orders, ExecType.TRADE, 70, exec_id="T1", cum=70, at=TEN + 5, order_qty=100)
+    assert order.leaves_qty == 230
+    tell(orders, ExecType.REPLACE_REJECTED, cum=70, at=TEN + 9, order_qty=100)
+    assert (order.leaves_qty, order.asked_qty) == (30, 0)
