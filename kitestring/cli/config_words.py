@@ -38,10 +38,11 @@ Word = TypeVar("Word", bound=StrEnum)
 class Words:
     """Reads values and remembers every fault and every line."""
 
-    __slots__ = ("_faults", "_name", "lines")
+    __slots__ = ("_faults", "_name", "_page", "lines")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, page: str = "docs/Paper.md") -> None:
         self._name = name
+        self._page = page
         self._faults: list[tuple[int, str]] = []
         self.lines: dict[str, int] = {}
 
@@ -54,7 +55,7 @@ class Words:
         faults = sorted(set(self._faults))
         if not faults:
             return
-        do = "Correct the file and start again; every key is described in docs/Paper.md."
+        do = f"Correct the file and start again; every key is described in {self._page}."
         if len(faults) == 1:
             line, sentence = faults[0]
             raise ConfigError(f"{self._name}:{line}: {sentence}", do=do)

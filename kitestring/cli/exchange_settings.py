@@ -66,7 +66,7 @@ def load_exchange_file(path: Path) -> ExchangeFile:
             do="Name another with --config, or leave it out: the defaults serve a whole day.",
         ) from error
     name = str(path)
-    words = Words(name)
+    words = Words(name, "docs/Exchange.md")
     top = words.section(read_tree(text, name), "", _TOP)
     default = ExchangeSettings()
     settings = ExchangeSettings(
