@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, ExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -160,6 +160,18 @@ class Ears(msgspec.Struct, frozen=True, kw_only=True):
     entries_stopped: Callable[[], str]
 
 
+class Beside(Protocol):
+    """Something that lives as long as the day: the door for commands, the heartbeat for the guard."""
+
+    def attend(self, day: LiveDay, paths: RunPaths) -> AbstractAsyncContextManager[object]:
+        """Entered before the first frame is taken, left after the last; runs in the day's loop.
+
+        It speaks to the day by ``hear``, ``order`` and ``stop`` only, and reads the core between
+        two steps; a fault of its own must not leave it.
+        """
+        ...
+
+
 OpenLink = Callable[[Ears], AbstractAsyncContextManager[LiveLink]]
 Ask = Callable[[Sequence[str], str], Awaitable[str | None]]
 """Shows the lines, asks for the phrase; ``None`` where nobody is there to type."""
@@ -168,8 +180,11 @@ Ask = Callable[[Sequence[str], str], Awaitable[str | None]]
 class LiveEngine:
     """Runs, or takes up again, one live day."""
 
-    def __init__(self, plan: LivePlan, open_link: OpenLink, ask: Ask) -> None:
+    def __init__(
+        self, plan: LivePlan, open_link: OpenLink, ask: Ask, *, beside: Sequence[Beside] = ()
+    ) -> None:
         self._plan = plan
+        self._beside = tuple(beside)
         self._open_link = open_link
         self._ask = ask
         self._day: LiveDay | None = None
@@ -292,7 +307,10 @@ class LiveEngine:
                 self._day = day
                 if self._stop_asked:
                     day.stop()
-                await day.run()
+                async with AsyncExitStack() as companions:
+                    for each in self._beside:
+                        await companions.enter_async_context(each.attend(day, paths))
+                    await day.run()
             finally:
                 await broker.close()
             self._finish(day, scribe)
