@@ -55,6 +55,7 @@ from kitestring.engine.scribe import Scribe
 from kitestring.engine.watching import DayResult, DayStarted, Watcher
 from kitestring.exchange.margin import StatedMargins
 from kitestring.store.atomic_file import write_atomically
+from kitestring.store.halt_file import HaltFile
 from kitestring.store.instance_lock import InstanceLock
 from kitestring.store.journal import SqliteJournal
 from kitestring.store.paths import RunPaths, open_run
@@ -192,6 +193,7 @@ class LiveEngine:
         self._fault = ""
         self._armed_here: Armed | None = None
         self.arming = ArmingFile(plan.artifacts)
+        self.halts = HaltFile(plan.artifacts)
 
     # ── the seed's names ─────────────────────────────────────────────────────────────────────
 
@@ -535,6 +537,10 @@ class LiveEngine:
 
     def _entries_stopped(self) -> str:
         """Asked just before an entry leaves, however long it waited for its turn."""
+        if self.halts.stands:
+            halt = self.halts.read()
+            if halt is not None:
+                return halt.sentence
         day = self._day
         if day is None:
             return "the day is not running"

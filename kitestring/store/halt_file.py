@@ -1,0 +1,112 @@
+"""The HALT file: as long as it lies in the folder, nobody enters a position from there.
+
+Any process of the owner may write it, and the engine looks for it before every entry it sends, so it
+works with a blocked loop, a dead socket or no engine at all. It has an epoch that only grows: a halt
+of the guard takes the market away from the engine altogether, and an engine that wakes up later must
+see that it is no longer the one who sends.
+
+The law: a HALT file that cannot be read is a halt.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from kitestring.domain.errors import DiskFailed
+from kitestring.domain.instants import Instant, ist_text
+from kitestring.store.atomic_file import write_atomically
+
+FILE_NAME: Final = "HALT"
+_LIFTED: Final = "HALT.lifted"
+
+
+class HaltedBy(StrEnum):
+    """Who halted."""
+
+    OPERATOR = "operator"
+    """Entries stop; the engine goes on to protect and to close."""
+    GUARD = "guard"
+    """The guard has taken over: the engine sends nothing any more, not even exits."""
+
+
+class Halt(msgspec.Struct, frozen=True, kw_only=True):
+    """What the file says."""
+
+    epoch: int
+    at: Instant
+    by: HaltedBy
+    reason: str
+
+    @property
+    def sentence(self) -> str:
+        """For a person."""
+        return f"HALT stands since {ist_text(self.at)}, written by the {self.by}: {self.reason}."
+
+
+class HaltFile:
+    """The file of one artifacts folder."""
+
+    def __init__(self, artifacts: Path) -> None:
+        self.path = artifacts / "live" / FILE_NAME
+        self._lifted = self.path.with_name(_LIFTED)
+
+    def read(self) -> Halt | None:
+        """The halt that stands, or ``None``; a file that cannot be read stands as a halt."""
+        try:
+            return msgspec.json.decode(self.path.read_bytes(), type=Halt)
+        except FileNotFoundError:
+            return None
+        except (OSError, msgspec.DecodeError) as error:
+            reason = f"the file cannot be read ({type(error).__name__})"
+            return Halt(epoch=0, at=0, by=HaltedBy.OPERATOR, reason=reason)
+
+    @property
+    def stands(self) -> bool:
+        """Whether there is one; asked before every entry, so it costs one look at the folder."""
+        return self.path.exists()
+
+    @property
+    def epoch(self) -> int:
+        """The largest epoch that ever was, lifted ones included; 0 before the first."""
+        found = 0
+        for path in (self.path, self._lifted):
+            try:
+                found = max(found, msgspec.json.decode(path.read_bytes(), type=Halt).epoch)
+            except (OSError, msgspec.DecodeError):
+                continue
+        return found
+
+    def write(self, by: HaltedBy, reason: str, at: Instant) -> Halt:
+        """Halt, with a new epoch. A halt of the guard is not replaced by an operator's.
+
+        Raises ``DiskFailed``.
+        """
+        standing = self.read()
+        if standing is not None and standing.by is HaltedBy.GUARD and by is HaltedBy.OPERATOR:
+            return standing
+        halt = Halt(epoch=self.epoch + 1, at=at, by=by, reason=reason)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.path, msgspec.json.encode(halt), durable=True)
+        except OSError as error:
+            raise DiskFailed(
+                f"HALT cannot be written to {self.path}: {error.strerror}.",
+                do="stop the engine with Ctrl-C, and close what is open at the broker",
+            ) from error
+        return halt
+
+    def lift(self) -> Halt | None:
+        """Let entries be armed again; what was lifted, or ``None`` where nothing stood."""
+        halt = self.read()
+        if halt is not None:
+            # Kept aside: the next halt's epoch must be larger than this one's.
+            epoch = max(halt.epoch, self.epoch)
+            write_atomically(
+                self._lifted, msgspec.json.encode(msgspec.structs.replace(halt, epoch=epoch))
+            )
+            self.path.unlink(missing_ok=True)
+        return halt
