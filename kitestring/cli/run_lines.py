@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from itertools import starmap
 
@@ -126,6 +127,11 @@ def compare_lines(found: Comparison) -> list[str]:
     ]
     lines += [RULE, *_decisions(found)]
     lines += [RULE, *_rupees(found)]
+    if found.parting is not None:
+        lines += [RULE, "where they part first"]
+        lines += textwrap.wrap(
+            found.parting.sentence, len(RULE), initial_indent="  ", subsequent_indent="  "
+        )
     return lines
 
 
@@ -135,6 +141,7 @@ def compare_answer(found: Comparison) -> dict[str, object]:
     return {
         "first": first,
         "second": second,
+        "parting": None if found.parting is None else found.parting.sentence,
         "same_decisions": found.same,
         "differences": [
             {

@@ -22,6 +22,7 @@ from kitestring.domain.orders import Purpose
 from kitestring.domain.positions import Fill, RoundTrip
 from kitestring.domain.signals import Signal
 from kitestring.domain.verdicts import Approved, Blocked, PlaceOrder, Reduced
+from kitestring.engine.parting import Parting, first_parting, moments
 from kitestring.engine.run_card import RunFigures, figures_of
 from kitestring.store.order_rows import OrderRow, OrderRows
 from kitestring.store.run_reader import Recorded
@@ -85,6 +86,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """Decisions that both runs took with the same outcome."""
     differences: tuple[Difference, ...]
     sources: tuple[Source, ...]
+    parting: Parting | None = None
+    """The first event in which they differ; ``None`` if they agree to the end."""
 
 
 def compare(first: Recorded, second: Recorded) -> Comparison:
@@ -106,6 +109,7 @@ def compare(first: Recorded, second: Recorded) -> Comparison:
         same=same,
         differences=tuple(found),
         sources=tuple(_sources(ours, theirs, other.net - one.net)),
+        parting=first_parting(moments(first), moments(second)),
     )
 
 

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from kitestring.broker.governor import Governor
 from kitestring.broker.kite_bridge import KiteBroker
 from kitestring.broker.kite_client import KiteClient
 from kitestring.broker.kite_errors import KiteReadFailed
@@ -78,8 +79,12 @@ async def open_kite(
     manifest: Manifest,
     clock: LiveClock,
     cache: Path,
+    governor: Governor | None = None,
 ) -> AsyncIterator[KiteLink]:
-    """A session for one day; closed again with the day, without cancelling anything at Kite."""
+    """A session for one day; closed again with the day, without cancelling anything at Kite.
+
+    ``governor`` counts against Kite's published limits unless another is given.
+    """
 
     def heard_event(event: TickerEvent) -> None:
         if isinstance(event, Gap):
@@ -112,6 +117,7 @@ async def open_kite(
             woken=ears.woken,
             entries_stopped=ears.entries_stopped,
             journal=str(ears.paths.journal),
+            governor=governor,
         )
         feed = LiveFeed(
             manifest,

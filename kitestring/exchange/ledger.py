@@ -87,6 +87,8 @@ class LedgerEntry(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     disclosed_qty: int = 0
     origin: str = ""
     """Of a PLACE: who sent it, where it was nobody: the broker's ``square-off``."""
+    journey: str = ""
+    """The name by which its way there and back is drawn, if that is not its ``tag``."""
 
 
 class LedgerLine(msgspec.Struct, frozen=True):

@@ -92,8 +92,12 @@ class Matcher(Admission):
         protection_bp: int,
         ttl_minutes: int = 0,
         disclosed_qty: int = 0,
+        journey: str = "",
     ) -> None:
         """Hear a new order; a tag heard before changes nothing.
+
+        How long it travels is drawn by ``journey``, or by its tag without one: two exchanges of one
+        seed that name an order differently still let it travel equally long.
 
         ``protection_bp`` 0 is the broker's own band, ``UNPROTECTED`` none at all. ``ttl_minutes``
         makes the order valid for so many minutes from when it is taken.
@@ -101,7 +105,7 @@ class Matcher(Admission):
         if tag in self.orders or tag in self.closed:
             return
         self._hear_time(at)
-        there = 0 if self._at_once() else way_there_us(self.seed, tag, "place")
+        there = 0 if self._at_once() else way_there_us(self.seed, journey or tag, "place")
         market = self.markets.get(instrument)
         self._hear(
             LedgerEntry(
@@ -124,6 +128,7 @@ class Matcher(Admission):
                 int(market.last_px(at)) if market is not None else 0,
                 ttl_minutes=ttl_minutes,
                 disclosed_qty=disclosed_qty,
+                journey=journey,
             )
         )
 
@@ -170,9 +175,10 @@ class Matcher(Admission):
         if _command(entry) in self.commands:
             return
         self._hear_time(at)
-        there = 0 if self._at_once() else way_there_us(self.seed, tag, f"{entry.what}{at}")
-        arrives_at, seen_px = at + there, 0
         order, order_id = self.orders.get(tag), ""
+        journey = tag if order is None else order.journey
+        there = 0 if self._at_once() else way_there_us(self.seed, journey, f"{entry.what}{at}")
+        arrives_at, seen_px = at + there, 0
         if order is not None:
             order_id = order.order_id
             # Requests for one order keep their order on the way.
@@ -209,7 +215,9 @@ class Matcher(Admission):
         """The request that a PLACE, MODIFY or CANCEL entry stands for, known to the floor from now."""
         self.heard = entry.request
         tag = entry.tag
-        back = 0 if self.bars or self.model.immediate else way_back_us(self.seed, tag)
+        known = self.orders.get(tag)
+        journey = entry.journey or (tag if known is None else known.journey)
+        back = 0 if self.bars or self.model.immediate else way_back_us(self.seed, journey)
         limit_px, stop_px = Price(entry.price), Price(entry.trigger_price)
         if entry.what is What.PLACE:
             self.placed += 1
@@ -234,6 +242,7 @@ class Matcher(Admission):
                 last_arrival=entry.arrives_at,
                 ttl_minutes=entry.ttl_minutes,
                 disclosed_qty=entry.disclosed_qty,
+                journey=journey,
             )
             assert order is not None
             if entry.origin and order.market is not None:

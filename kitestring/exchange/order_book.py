@@ -173,6 +173,8 @@ class ExchangeOrder(msgspec.Struct, kw_only=True, eq=False):
     lapses_at: Instant = NEVER
     """When its validity in minutes runs out."""
     position: AccountPosition | None = None
+    journey: str = ""
+    """The name by which the way of its requests is drawn."""
 
     @property
     def live(self) -> bool:

@@ -21,6 +21,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -163,6 +164,13 @@ def _is_month(word: str) -> bool:
     return len(word) >= 3 and any(month.startswith(word.lower()) for month in _MONTHS)
 
 
+_PACKETS: Final = MappingProxyType(
+    {"NSE": 1, "NFO": 2, "CDS": 3, "BSE": 4, "BFO": 5, "BCD": 6, "MCX": 7}
+)
+"""Segments in the low byte of a token (kite.trade/docs/connect/v3/websocket)."""
+_INDEX_PACKETS: Final = 9
+
+
 def _is_year(word: str) -> bool:
     return len(word) == 4 and word.isdigit() and word.startswith("20")
 
@@ -171,12 +179,15 @@ def describe(
     file_name: str,
     entry: FileEntry,
     tick_size: Price,
-    token: int,
+    number: int,
     *,
     has_volume: bool,
     has_depth: bool,
 ) -> Instrument:
-    """The instrument of a file: its manifest entry first, then its name, then its content."""
+    """The instrument of a file: its manifest entry first, then its name, then its content.
+
+    ``number`` counts the files of a recording; it becomes the instrument's token.
+    """
     symbol = entry.symbol or symbol_in(file_name)
     index = INDICES.get(symbol.upper())
     kind = entry.kind or (InstrumentKind.INDEX if index else InstrumentKind.EQUITY)
@@ -187,7 +198,7 @@ def describe(
         id=instrument_id(exchange, symbol),
         exchange=exchange,
         symbol=symbol,
-        token=token,
+        token=kite_token(number, exchange, kind),
         kind=kind,
         segment=entry.segment or _segment(kind),
         name=name,
@@ -210,7 +221,16 @@ def _segment(kind: InstrumentKind) -> Segment:
             return Segment.OPTIONS
 
 
-def stand_in_future(index: Instrument, lot_size: int, token: int) -> Instrument:
+def kite_token(number: int, exchange: str, kind: InstrumentKind) -> int:
+    """A token as Kite makes them: its low byte is the segment, which says how prices are packed.
+
+    A recording has none of its own; shown by a local exchange on Kite's wire, it needs one.
+    """
+    segment = _INDEX_PACKETS if kind is InstrumentKind.INDEX else _PACKETS.get(exchange, 1)
+    return number << 8 | segment
+
+
+def stand_in_future(index: Instrument, lot_size: int, number: int) -> Instrument:
     """A future that recorded index ticks stand in for; its lot is the recorded day's."""
     assert lot_size > 0
     exchange = "BFO" if index.exchange == "BSE" else "NFO"
@@ -219,7 +239,7 @@ def stand_in_future(index: Instrument, lot_size: int, token: int) -> Instrument:
         id=instrument_id(exchange, symbol),
         exchange=exchange,
         symbol=symbol,
-        token=token,
+        token=kite_token(number, exchange, InstrumentKind.FUTURE),
         kind=InstrumentKind.FUTURE,
         segment=Segment.FUTURES,
         name=index.name,

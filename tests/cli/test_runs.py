@@ -92,6 +92,10 @@ def test_two_runs_differ_decision_by_decision_down_to_the_rupee(answered):
         "  trades only the first has                +₹199.26  1 trade",
         "  trades only the second has             -₹1,499.26  1 trade",
         "  the difference in net                  -₹1,000.00",
+        rule,
+        "where they part first",
+        "  Event 15: first Signal cross-NIFTY at 09:19:00, second Bar",
+        "  NFO:NIFTY26NOVFUT at 09:20:00.",
     ]
 
 

@@ -248,6 +248,7 @@ class OrderFlow:
             protection_bp=UNPROTECTED if unprotected else max(order.protection_bp, 0),
             ttl_minutes=state.ttl,
             disclosed_qty=state.disclosed,
+            journey=(ticket.tag or "").encode(errors="replace").decode(),
         )
         waiting = floor.orders.get(order.order_id)
         arrives_at = waiting.last_arrival if waiting is not None else at

@@ -16,6 +16,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from kitestring.domain.ids import InstrumentId
+from kitestring.domain.instants import NEVER
 from kitestring.domain.ticks import TickFrame
 from kitestring.exchange.desk.sessions import Sessions
 from kitestring.exchange.market_board import MarketBoard
@@ -148,11 +149,14 @@ async def _tell_step(request: web.Request) -> web.Response:
 
 async def _acknowledge(request: web.Request) -> web.Response:
     who = request.headers.get("Authorization", "")
-    value = (await request.post()).get("v", "")
+    form = await request.post()
+    value, wake_at = form.get("v", ""), form.get("w", str(NEVER))
     gate = request.app[PUMP].gate
     if not isinstance(value, str) or not value.isdecimal() or len(value) > 15:
         return _answer(None, "`v` is the number of an event.")
-    wrong = gate.acknowledge(who, int(value))
+    if not isinstance(wake_at, str) or not wake_at.isdecimal() or len(wake_at) > 19:
+        return _answer(None, "`w` is a time in whole microseconds.")
+    wrong = gate.acknowledge(who, int(value), int(wake_at))
     if wrong is not None:
         return _answer(None, wrong)
     return await _tell_step(request)

@@ -23,7 +23,7 @@ import numpy as np
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from kitestring.domain.ids import InstrumentId
-from kitestring.domain.instants import Instant
+from kitestring.domain.instants import NEVER, Instant
 from kitestring.exchange.depth import Ints
 from kitestring.exchange.desk.kite_error import (
     KiteError,
@@ -197,15 +197,18 @@ class KiteFeed:
                     connection.set_mode(rows, Mode.OFF)
                     self._count_wanted()
             case "ack":
-                self._acknowledge(connection, value)
+                self._acknowledge(connection, value, asked.get("w", NEVER))
             case other:
                 self._complain(connection, f"There is no action {other!r:.40}.")
 
-    def _acknowledge(self, connection: FeedConnection, value: object) -> None:
+    def _acknowledge(self, connection: FeedConnection, value: object, wake_at: object) -> None:
         if not isinstance(value, int) or isinstance(value, bool):
             self._complain(connection, "An acknowledgement names the number of an event.")
             return
-        wrong = self._gate.acknowledge(connection, value)
+        if not isinstance(wake_at, int) or isinstance(wake_at, bool):
+            self._complain(connection, "A timer is named in whole microseconds.")
+            return
+        wrong = self._gate.acknowledge(connection, value, wake_at)
         if wrong is not None:
             self._complain(connection, wrong)
 

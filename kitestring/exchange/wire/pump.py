@@ -154,21 +154,30 @@ class Pump:
             if due_at <= in_vain:  # It waits for the market, not for the clock.
                 due_at = NEVER
             at = min(frame_at, due_at)
+            stepping = clock.speed == "step"
+            if stepping:
+                at = min(at, max(self.gate.wake_at, clock.now()))
             if self._untold and clock.aim() < at:
                 await self._tell(clock.now(), ())
-            if clock.speed == "step" and not self.gate.open:
+            if stepping and not self.gate.open:
                 await clock.changed()
                 continue
             if not await clock.reach(at):
                 continue
+            if stepping:
+                self.gate.reached(at)
+                if at < frame_at and at < due_at:  # Somebody's timer, and nothing else.
+                    await self._announce(at, _NOTHING, ())
+                    continue
             if frame is not None and frame_at <= due_at:
                 in_vain = 0
                 await self._show(frame, frame_at)
             else:
                 updates = desk.advance(due_at)
-                if updates:
+                # In steps also what is pushed to nobody is an event: a client may ask after it.
+                if updates or stepping:
                     await self._announce(due_at, _NOTHING, updates)
-                elif desk.next_due_at <= due_at:
+                if not updates and desk.next_due_at <= due_at:
                     in_vain = due_at
             if clock.speed == "max":
                 for listener in self.listeners:

@@ -19,7 +19,7 @@ from ticker_day import (
 
 from kitestring.domain.bars import BarFrame
 from kitestring.domain.errors import FeedError
-from kitestring.domain.instants import SECOND
+from kitestring.domain.instants import NEVER, SECOND
 from kitestring.domain.money import price
 from kitestring.exchange.wire.exchange_clock import ExchangeClock
 from kitestring.exchange.wire.pump import Pump
@@ -291,6 +291,27 @@ def test_an_event_waits_for_the_acknowledgement_of_the_one_before():
             assert len(ear.told) == min(event + 1, 4)
         assert [at for _, at, _, _ in ear.told] == [50_000, 1_050_000, 2_000_000, 4_050_000]
         assert clock.now() == OPEN_AT + 4_050_000
+
+    stepped(script)
+
+
+def test_time_also_stops_where_a_client_wants_to_be_woken():
+    async def script(pump, ear, clock):
+        wakes = {0: OPEN_AT + 1_500_000, 2: OPEN_AT + 1_500_000, 3: OPEN_AT + 9_000_000}
+        for event in range(7):
+            pump.gate.acknowledge("client", event, wakes.get(event, NEVER))
+            await asyncio.sleep(60)
+        # Asked again at 2: the frame of 1.05 s came in between, and wakes are named anew each time.
+        assert [at for _, at, _, _ in ear.told] == [
+            50_000,
+            1_050_000,
+            1_500_000,
+            2_000_000,
+            4_050_000,
+        ]
+        pump.gate.acknowledge("client", 5, OPEN_AT + 9_000_000)
+        await asyncio.sleep(60)
+        assert clock.now() == OPEN_AT + 9_000_000  # after the last frame, too
 
     stepped(script)
 
