@@ -104,7 +104,7 @@ class Exits:
             raise InvariantBroken(f"{book.strategy} holds {book.net_qty} without an open trade")
         wants = self._compare(book, trade, (entries, exits), view, at)
         if trade.leaving is not None:
-            self._look_at_goal(book, trade, exits, at)
+            self._look_at_goal(book, trade, (entries, exits), at)
         if trade.stop_px is not None:
             self._look_at_cover(book, trade, (entries, exits), at)
         return wants
@@ -136,8 +136,15 @@ class Exits:
             trade.leaving = ExitReason.TRAIL if trade.trailed else ExitReason.STOP
         return self._leave(book, trade, working_orders, view, at)
 
-    def _look_at_goal(self, book: Book, trade: OpenTrade, exits: list[Order], at: Instant) -> None:
+    def _look_at_goal(
+        self,
+        book: Book,
+        trade: OpenTrade,
+        working_orders: tuple[list[Order], list[Order]],
+        at: Instant,
+    ) -> None:
         """Set the deadline of a position that is being left; say it where it does not get out."""
+        entries, exits = working_orders
         if not trade.exit_by:
             assert trade.leaving is not None
             trade.exit_by = self._goals.deadline(book.instrument, trade.leaving, at)
@@ -146,7 +153,10 @@ class Exits:
             return
         if not trade.stuck_told_at or at - trade.stuck_told_at >= SAY_AGAIN_AFTER:
             trade.stuck_told_at = at
-            self.notes.append(("exit stuck", stuck_sentence(book, trade, exits, at)))
+            turning = [order for order in entries if order.side is not trade.side]
+            self.notes.append(
+                ("exit stuck", stuck_sentence(book, trade, [*exits, *turning], at))
+            )
         self._wake(trade.stuck_told_at + SAY_AGAIN_AFTER)
 
     def _look_at_cover(
