@@ -162,7 +162,7 @@ def stuck_sentence(book: Book, trade: OpenTrade, exits: list[Order], at: Instant
     owned = abs(book.net_qty)
     side = "long" if book.net_qty > 0 else "short"
     left = f"{book.strategy} is still {side} {owned} {symbol} ({trade.leaving})"
-    goal = f"the goal was flat by {ist_clock(trade.exit_by)}"
+    goal = f"the goal is flat by {ist_clock(trade.exit_by)}"
     if trade.exit_tries >= TRIES_MAX:
         goal = f"{trade.exit_tries} tries brought no fill, {goal}"
     works = "; ".join(_works(order) for order in exits) or "no exit works now"

@@ -154,9 +154,7 @@ class Exits:
         if not trade.stuck_told_at or at - trade.stuck_told_at >= SAY_AGAIN_AFTER:
             trade.stuck_told_at = at
             turning = [order for order in entries if order.side is not trade.side]
-            self.notes.append(
-                ("exit stuck", stuck_sentence(book, trade, [*exits, *turning], at))
-            )
+            self.notes.append(("exit stuck", stuck_sentence(book, trade, [*exits, *turning], at)))
         self._wake(trade.stuck_told_at + SAY_AGAIN_AFTER)
 
     def _look_at_cover(
