@@ -280,7 +280,7 @@ class Exits:
             trade.exit_rejections = 0
             trade.refused = ""
             if traded:
-                trade.exit_tries = 0
+                trade.exit_tries, trade.exit_step = 0, 1
 
     def _refused(self, trade: OpenTrade, order: Order, at: Instant, doublings: int) -> int:
         trade.exit_rejections += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from banded_broker import OUTSIDE, BandedBroker
 from house_day import ACME, NIFTY, HouseDay, clock, frame, scripted, sessions, tick
@@ -158,11 +159,15 @@ def test_an_exit_without_an_answer_is_said_at_its_deadline_and_never_doubled():
     assert len(exits) == 1
 
 
-def test_fills_on_the_way_are_progress_and_nobody_is_called_for_them():
-    """One lot a frame, thirty lots: the exit takes half a minute, and no try is lost."""
-    day = a_day("2 BUY; 3 EXIT", quotes(every=SECOND), lots=30, depth=1)
+@pytest.mark.parametrize(("every", "lots"), [(1, 30), (3, 15)])
+def test_fills_on_the_way_are_progress_and_nobody_is_called_for_them(every, lots):
+    """One lot a frame: the exit takes most of a minute, with a fill between any two tries."""
+    day = a_day("2 BUY; 3 EXIT", quotes(every=every * SECOND), lots=lots, depth=1)
     assert notes(day, "exit stuck") == []
     assert day.positions == {}
+    prices = [what for _, what in priced(day)]
+    assert set(prices) <= {"₹495.00"}, "a fill shows that the price is far enough"
+    assert (len(prices) > 10) is (every == 3)
 
 
 def test_the_deadline_of_a_square_off_is_a_minute_before_the_brokers_own():
@@ -236,3 +241,37 @@ def test_the_broker_says_why_in_the_note():
     (first, *_) = notes(day, "exit stuck")
     assert f"The broker's last refusal: {OUTSIDE}" in first[1]
     assert clock(first[0]) <= clock("09:19:00")
+
+
+class Frozen(BandedBroker):
+    """Takes nothing above a hundred at once."""
+
+    def _place(self, command):
+        assert command.intent.order_qty <= 100, "above the freeze quantity"
+        super()._place(command)
+
+
+@pytest.mark.parametrize("script", ["2 BUY stop=-10; 3 EXIT", "2 BUY stop=-10"])
+def test_entries_stops_and_exits_are_cut_to_the_freeze_quantity_one_intent_each(script):
+    """At 09:19 the market falls through the stop, for the day that has no exit of its own."""
+    small = msgspec.structs.replace(ACME, freeze_qty=100)
+    frames = quotes(until="09:19") + [
+        frame(tick(at, ACME, "480.00")) for at in range(clock("09:19"), clock("09:20"), SECOND)
+    ]
+    day = HouseDay(
+        [scripted("one", small, script, lots=250)],
+        frames,
+        instruments=(small,),
+        timetable=LONG_DAY,
+        broker=Frozen({ACME.id: 1}),
+    ).run()
+    sizes = {}
+    for order in day.said(PlaceOrder):
+        sizes.setdefault(order.intent.purpose, []).append(order.intent.order_qty)
+    assert sizes[Purpose.ENTRY] == [100, 100, 50]
+    assert day.broker.too_much == []
+    assert (day.positions, day.working) == ({}, [])
+    most = Purpose.EXIT if "EXIT" in script else Purpose.STOP
+    assert sizes[most][-3:] == [100, 100, 50]
+    tags = [order.cl_ord_id for order in day.said(PlaceOrder)]
+    assert len(tags) == len(set(tags))
