@@ -127,6 +127,30 @@ def test_live_exits_never_exceed_the_position_and_never_flip_it(hard):
 
 @A_FEW
 @given(hard=HARD)
+def test_a_flat_position_leaves_nothing_at_the_broker_that_could_open_one(hard):
+    """Looked at in the broker's own books whenever no report is on its way."""
+
+    class Orphans:
+        day: HouseDay
+
+        def committed(self, number, commit):
+            if not judges.quiet(self.day):
+                return
+            broker = self.day.broker
+            for order in broker.orders.values():
+                if order.live and order.purpose is not Purpose.ENTRY:
+                    assert order.side.sign * broker.net.get(order.strategy, 0) < 0, order
+
+        def passing(self, at, frames):
+            pass
+
+    follower = Orphans()
+    follower.day = hard.build(follower)
+    follower.day.run()
+
+
+@A_FEW
+@given(hard=HARD)
 def test_no_exit_is_priced_from_an_old_tick(hard):
     day = hard.build().run()
     placed = {each.cl_ord_id: each.intent for each in day.said(PlaceOrder)}
