@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import live_stage
 import msgspec
 import pytest
 from house_day import SCRIPTED, scripted
-from live_stage import on_stage
+from live_stage import on_stage, timetable
 
 from kitestring.core.settings import DaySettings
 from kitestring.domain.events import Note
@@ -16,6 +17,13 @@ from kitestring.domain.verdicts import Blocked, ModifyOrder, PlaceOrder
 from kitestring.engine.live_market import stops_demanded
 from kitestring.engine.replay_run import replay_run
 from kitestring.store.run_reader import chosen_run, read_run
+
+
+@pytest.fixture(autouse=True)
+def short_days(monkeypatch):
+    """Eight minutes of market are enough here."""
+    short = timetable(close="10:08", square_off="10:07", cutoff="10:06")
+    monkeypatch.setattr(live_stage, "timetable", lambda: short)
 
 
 def recorded(artifacts):
@@ -93,7 +101,7 @@ TICKS_GONE = """  - kind: instrument_frozen
     from: "10:04:35"
     for: 60
 """
-CHANGES_REFUSED_LONG = CHANGES_REFUSED.replace("10:04:45", "10:07:30")
+CHANGES_REFUSED_LONG = CHANGES_REFUSED.replace("10:04:45", "10:06:30")
 HALF = """
 faults:
   - kind: partial_then_cancel
