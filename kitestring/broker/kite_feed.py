@@ -14,6 +14,7 @@ import asyncio
 import datetime as dt
 import hashlib
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 
@@ -60,6 +61,8 @@ def live_manifest(
     instruments: Sequence[Instrument],
     previous_close: Mapping[str, Price],
     notes: Sequence[str] = (),
+    *,
+    price_bands: Mapping[str, tuple[Price, Price]] = MappingProxyType({}),
 ) -> Manifest:
     """What a live day says of itself; it is the same again after a restart on the same instruments."""
     named = "\n".join(f"{each.id} {each.token}" for each in instruments)
@@ -72,6 +75,7 @@ def live_manifest(
         digest=digest,
         rewindable=False,
         previous_close=dict(previous_close),
+        price_bands=dict(price_bands),
         notes=tuple(notes),
     )
 

@@ -158,7 +158,7 @@ class OrderTraffic:
         kind = order.ord_type
         if command.price is not None and kind is OrdType.MARKET:
             kind = OrdType.LIMIT  # The book has made it one.
-        fields = modify_fields(command, kind, order.protection_bp)
+        fields = modify_fields(command, kind, command.market_protection_bp or order.protection_bp)
         return self._client.modify(order_id, order.variety, fields, journal=self._journal)
 
     async def _withdraw(self, row: OrderRow) -> None:

@@ -99,6 +99,7 @@ class PaperBroker:
                     ord_type=command.ord_type,
                     price=command.price or _NO_PRICE,
                     trigger_price=command.stop_px or _NO_PRICE,
+                    protection_bp=command.market_protection_bp,
                 )
             case CancelOrder():
                 self.matcher.cancel(at=at, tag=command.cl_ord_id)

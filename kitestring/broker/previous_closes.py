@@ -1,10 +1,10 @@
-"""The close of the trading day before, of every instrument, from Kite's quotes."""
+"""What Kite's quotes say of a day at its start: the close before it, and its circuit limits."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from kitestring.broker.kite_market_rows import Quote
 from kitestring.domain.ids import InstrumentId
@@ -24,11 +24,25 @@ class QuoteSource(Protocol):
         ...
 
 
+class OpeningQuotes(NamedTuple):
+    """By instrument; what is not quoted (never traded, no circuit) is absent."""
+
+    closes: dict[str, Price]
+    bands: dict[str, tuple[Price, Price]]
+    """Lower and upper circuit limit."""
+
+
 async def previous_closes(
     source: QuoteSource, instruments: Sequence[InstrumentId]
 ) -> dict[str, Price]:
-    """By instrument; one without a close (never traded, not quoted) is absent."""
+    """The closes alone."""
+    return (await opening_quotes(source, instruments)).closes
+
+
+async def opening_quotes(source: QuoteSource, instruments: Sequence[InstrumentId]) -> OpeningQuotes:
+    """Closes and circuit limits of all of them, in as many calls as Kite wants."""
     closes: dict[str, Price] = {}
+    bands: dict[str, tuple[Price, Price]] = {}
     for first in range(0, len(instruments), BATCH):
         if first:
             await asyncio.sleep(_BETWEEN_S)
@@ -36,4 +50,6 @@ async def previous_closes(
         for name, quote in found.items():
             if quote.previous_close > Price(0):
                 closes[name] = quote.previous_close
-    return closes
+            if Price(0) < quote.lower_circuit < quote.upper_circuit:
+                bands[name] = (quote.lower_circuit, quote.upper_circuit)
+    return OpeningQuotes(closes, bands)

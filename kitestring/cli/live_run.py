@@ -19,7 +19,7 @@ from kitestring.broker.kite_feed import live_manifest
 from kitestring.broker.kite_http import KiteHttp
 from kitestring.broker.kite_session import KiteToken, TokenStore
 from kitestring.broker.kite_settings import is_loopback
-from kitestring.broker.previous_closes import previous_closes
+from kitestring.broker.previous_closes import opening_quotes
 from kitestring.cli.day_report import find, write_report
 from kitestring.cli.day_request import DayRequest
 from kitestring.cli.day_settings import day_settings
@@ -31,7 +31,8 @@ from kitestring.engine.clocks import WallClock
 from kitestring.engine.kite_link import open_kite
 from kitestring.engine.live_day import LiveClock
 from kitestring.engine.live_engine import LiveEngine, LivePlan
-from kitestring.engine.live_market import watched, without_stop
+from kitestring.engine.live_instruments import refuse_unbuilt
+from kitestring.engine.live_market import stops_demanded, watched, without_stop
 from kitestring.engine.preflight import may_start
 from kitestring.engine.strategy_files import read_strategy
 from kitestring.engine.watching import DayResult, Watcher
@@ -133,8 +134,8 @@ async def _trade(
             InstrumentDumps(request.artifacts / "instruments"), client.instruments, clock.now()
         )
         chosen = watched(listed, names, today)
-        closes = await previous_closes(client, [each.id for each in chosen])
-    manifest = live_manifest(today, chosen, closes)
+        quoted = await opening_quotes(client, [each.id for each in chosen])
+    manifest = live_manifest(today, chosen, quoted.closes, price_bands=quoted.bands)
     manifest = msgspec.structs.replace(
         manifest,
         sessions={
@@ -152,8 +153,10 @@ async def _trade(
         read_strategy=read_strategy,
         bar_grace_ms=BAR_GRACE_MS,
     )
+    exempt = [row.strategy for row in config.strategies if row.without_stop]
+    refuse_unbuilt(day.settings, chosen, book)
     plan = LivePlan(
-        settings=day.settings,
+        settings=stops_demanded(day.settings, exempt),
         manifest=manifest,
         sessions=day.sessions,
         definitions=day.strategies,
@@ -161,10 +164,7 @@ async def _trade(
         artifacts=request.artifacts,
         config_hash=config.digest,
         live_capital=config.trading.live_capital,
-        without_stop=without_stop(
-            day.strategies,
-            [row.strategy for row in config.strategies if row.without_stop],
-        ),
+        without_stop=without_stop(day.strategies, exempt),
         notes=day.notes,
         fresh=request.fresh,
     )

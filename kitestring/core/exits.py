@@ -9,6 +9,9 @@ a fill was partial, a cancel came late or the process died in between: the next 
 * A flat book has nothing working.
 * While a stop-and-reverse entry works, nothing else closes the position beside it.
 
+A position being left has a deadline, and its exits are priced anew until it is flat
+(``exit_goal``); what does not get out, or stands without its stop, is said to a person.
+
 An exit is never larger than the owned net less the exits already working, so that it can neither
 flip a position nor open one.
 """
@@ -18,6 +21,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from kitestring.core.exit_goal import (
+    CHASE_AFTER,
+    NAKED_AFTER,
+    SAY_AGAIN_AFTER,
+    SLOW_AFTER,
+    STEP_MAX,
+    ExitGoals,
+    naked_sentence,
+    stuck,
+    stuck_sentence,
+)
+from kitestring.core.instrument_view import InstrumentView
 from kitestring.core.order_manager import OrderManager
 from kitestring.core.order_rules import slices, stop_order_shape
 from kitestring.domain.errors import InvariantBroken
@@ -39,34 +54,38 @@ from kitestring.domain.verdicts import CancelOrder, ModifyOrder
 
 Want = OrderIntent | ModifyOrder | CancelOrder
 
-CHASE_AFTER: Final = 2 * SECOND
-"""An exit that rests unfilled this long is priced anew, through the market."""
 WITHDRAW_AFTER: Final = SECOND
 """An entry is withdrawn this long after the broker last said something of it."""
-CHASE_THROUGH_BP: Final = 100
-"""How far through the opposite quote a chased exit is priced: 1 %, inside every exchange band."""
 MODIFICATIONS_MAX: Final = 20
 """Kite takes 25 changes of one order (facts: kite_api); before that the order is replaced."""
 RETRY_SECONDS_MAX: Final = 60
 
 _RESTING: Final = (OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED)
+_AT_BROKER: Final = (*_RESTING, OrdStatus.PENDING_REPLACE, OrdStatus.PENDING_CANCEL)
+"""Orders that rest there as far as the broker has said; one that is not answered covers nothing."""
 _ENTRY: Final = Purpose.ENTRY  # A member of an enum takes 80 ns to find, a name of the module 10.
 
 
 class Exits:
     """Compares working exits with the plan of each book and says what to send."""
 
-    __slots__ = ("_instruments", "_orders", "wake_at")
+    __slots__ = ("_goals", "_instruments", "_orders", "notes", "wake_at")
 
     def __init__(
-        self, orders: OrderManager, instruments: Mapping[InstrumentId, Instrument]
+        self,
+        orders: OrderManager,
+        instruments: Mapping[InstrumentId, Instrument],
+        goals: ExitGoals,
     ) -> None:
         self._orders = orders
         self._instruments = instruments
+        self._goals = goals
+        self.notes: list[tuple[str, str]] = []
+        """Kind and sentence of what a person has to know; whoever calls ``settle`` takes them."""
         self.wake_at: Instant = NEVER
         """When ``settle`` wants to look again although nothing has happened."""
 
-    def settle(self, book: Book, bid: Price, ask: Price, last: Price, at: Instant) -> list[Want]:
+    def settle(self, book: Book, view: InstrumentView, at: Instant) -> list[Want]:
         """What to send so that the broker's working orders match the book's plan."""
         trade = book.trade
         by_id = self._orders.by_strategy.get(book.strategy)
@@ -83,6 +102,22 @@ class Exits:
             return [_cancel(order, at, "flat") for order in exits if order.status in _RESTING]
         if trade is None:
             raise InvariantBroken(f"{book.strategy} holds {book.net_qty} without an open trade")
+        wants = self._compare(book, trade, (entries, exits), view, at)
+        if trade.leaving is not None:
+            self._look_at_goal(book, trade, (entries, exits), at)
+        if trade.stop_px is not None:
+            self._look_at_cover(book, trade, (entries, exits), at)
+        return wants
+
+    def _compare(
+        self,
+        book: Book,
+        trade: OpenTrade,
+        working_orders: tuple[list[Order], list[Order]],
+        view: InstrumentView,
+        at: Instant,
+    ) -> list[Want]:
+        entries, exits = working_orders
         closing = Side.SELL if book.net_qty > 0 else Side.BUY
         astray = [order for order in exits if order.side is not closing]
         if astray:
@@ -99,7 +134,60 @@ class Exits:
             if not released:
                 return self._protect(book, trade, exits, at)
             trade.leaving = ExitReason.TRAIL if trade.trailed else ExitReason.STOP
-        return self._leave(book, trade, (entries, exits), (bid, ask, last), at)
+        return self._leave(book, trade, working_orders, view, at)
+
+    def _look_at_goal(
+        self,
+        book: Book,
+        trade: OpenTrade,
+        working_orders: tuple[list[Order], list[Order]],
+        at: Instant,
+    ) -> None:
+        """Set the deadline of a position that is being left; say it where it does not get out."""
+        entries, exits = working_orders
+        if not trade.exit_by:
+            assert trade.leaving is not None
+            trade.exit_by = self._goals.deadline(book.instrument, trade.leaving, at)
+        if not stuck(trade, at):
+            self._wake(trade.exit_by)
+            return
+        if not trade.stuck_told_at or at - trade.stuck_told_at >= SAY_AGAIN_AFTER:
+            trade.stuck_told_at = at
+            turning = [order for order in entries if order.side is not trade.side]
+            self.notes.append(("exit stuck", stuck_sentence(book, trade, [*exits, *turning], at)))
+        self._wake(trade.stuck_told_at + SAY_AGAIN_AFTER)
+
+    def _look_at_cover(
+        self,
+        book: Book,
+        trade: OpenTrade,
+        working_orders: tuple[list[Order], list[Order]],
+        at: Instant,
+    ) -> None:
+        """Where the plan has a stop, all of the position rests under one, or under a working exit."""
+        entries, exits = working_orders
+        bare = abs(book.net_qty)
+        for order in exits:
+            if order.status in _AT_BROKER:
+                bare -= order.order_qty - order.cum_qty  # What is asked for is not there yet.
+        if bare > 0 and entries:
+            bare -= sum(
+                order.order_qty - order.cum_qty
+                for order in entries
+                if order.side is not trade.side and order.status in _AT_BROKER
+            )
+        if bare <= 0:
+            trade.naked_since, trade.naked_told = 0, False
+        elif not trade.naked_since:
+            trade.naked_since = at
+            self._wake(at + NAKED_AFTER)
+        elif trade.naked_told:
+            pass  # Once an episode; an exit that is stuck is said by itself.
+        elif at >= trade.naked_since + NAKED_AFTER:
+            trade.naked_told = True
+            self.notes.append(("unprotected position", naked_sentence(book, trade, exits, bare)))
+        else:
+            self._wake(trade.naked_since + NAKED_AFTER)
 
     def _turn(self, trade: OpenTrade, turning: list[Order], at: Instant) -> list[Want]:
         """A stop-and-reverse is under way: an exit beside it would close the position twice.
@@ -156,7 +244,7 @@ class Exits:
         trade = book.trade
         if trade is None:
             return ""
-        wait_s = self._wait(trade, at, trade.exit_rejections + 1)
+        wait_s = self._refused(trade, order, at, trade.exit_rejections + 1)
         if order.purpose is Purpose.STOP and trade.leaving is None:
             # Without its stop the position stands naked: better out at the market than hoping.
             trade.leaving = ExitReason.STOP
@@ -167,31 +255,40 @@ class Exits:
             f"trying again in {wait_s} s, attempt {trade.exit_rejections + 1}."
         )
 
-    def unchanged(self, book: Book, at: Instant) -> None:
+    def unchanged(self, book: Book, order: Order, at: Instant) -> None:
         """The broker would not change or withdraw an order: not at once again, and ever more slowly."""
         trade = book.trade
         if trade is not None:
-            self._wait(trade, at, trade.exit_rejections)
+            self._refused(trade, order, at, trade.exit_rejections)
 
     def withdrawn(self, book: Book, order: Order, at: Instant) -> str:
         """The broker withdrew an exit or a stop by itself: send it again, and ever more slowly."""
         trade = book.trade
         if trade is None:
             return ""
-        wait_s = self._wait(trade, at, trade.exit_rejections)
+        wait_s = self._refused(trade, order, at, trade.exit_rejections)
         what = "stop" if order.purpose is Purpose.STOP else "exit"
         when = f"in {wait_s} s" if wait_s else "now"
         return (
             f"The {what} of {book.strategy} was withdrawn ({order.text}); sending it again {when}."
         )
 
-    def answered(self, book: Book) -> None:
+    def answered(self, book: Book, *, traded: bool) -> None:
         """An exit traded or was changed as asked: the broker takes our orders again."""
-        if book.trade is not None:
-            book.trade.exit_rejections = 0
+        trade = book.trade
+        if trade is not None:
+            trade.exit_rejections = 0
+            trade.refused = ""
+            if traded:
+                trade.exit_tries, trade.exit_step = 0, 1
 
-    def _wait(self, trade: OpenTrade, at: Instant, doublings: int) -> int:
+    def _refused(self, trade: OpenTrade, order: Order, at: Instant, doublings: int) -> int:
         trade.exit_rejections += 1
+        trade.refused = order.text
+        if trade.leaving is not None:
+            # What was refused may have reached too far: the next try is one step nearer.
+            trade.exit_tries += 1
+            trade.exit_step = max(trade.exit_step - 2, 0)
         wait_s = min((1 << min(doublings, 6)) - 1, RETRY_SECONDS_MAX)
         trade.retry_at = at + wait_s * SECOND
         return wait_s
@@ -256,7 +353,7 @@ class Exits:
         book: Book,
         trade: OpenTrade,
         working_orders: tuple[list[Order], list[Order]],
-        quote: tuple[Price, Price, Price],
+        view: InstrumentView,
         at: Instant,
     ) -> list[Want]:
         if at < trade.retry_at:
@@ -284,27 +381,34 @@ class Exits:
                 if order.status in _RESTING
             )
             return wants
+        pace = SLOW_AFTER if stuck(trade, at) else CHASE_AFTER
+        chased = False
         for order in exits:
             if order.status not in _RESTING:
                 continue
-            if at - order.updated_at < CHASE_AFTER:
-                self._wake(order.updated_at + CHASE_AFTER)
+            if at - order.updated_at < pace:
+                self._wake(order.updated_at + pace)
             elif order.modifications < MODIFICATIONS_MAX:
-                wants.append(self._chase(order, quote, at))
+                chased = True
+                wants.append(self._chase(trade, order, view, at))
             else:
                 wants.append(_cancel(order, at, "exit is replaced"))
+        if chased:
+            trade.exit_tries += 1
+            trade.exit_step = min(trade.exit_step + 1, STEP_MAX)
         missing = owned - working
         if missing:
-            wants.extend(self._market_exits(book, trade, missing, quote[2], at))
+            wants.extend(self._market_exits(book, trade, missing, view, at))
             self._wake(at + CHASE_AFTER)
         return wants
 
     def _market_exits(
-        self, book: Book, trade: OpenTrade, qty: int, last: Price, at: Instant
+        self, book: Book, trade: OpenTrade, qty: int, view: InstrumentView, at: Instant
     ) -> list[OrderIntent]:
         if trade.leaving is None:
             raise InvariantBroken(f"{book.strategy} leaves without a reason")
         instrument = self._instruments[book.instrument]
+        protection_bp = self._goals.protection(view, trade.exit_step)
         return [
             OrderIntent(
                 strategy=book.strategy,
@@ -315,24 +419,26 @@ class Exits:
                 product=book.product,
                 purpose=Purpose.EXIT,
                 reason=trade.leaving.value,
-                decision_px=last,
+                decision_px=view.last_px,
                 decided_at=at,
+                market_protection_bp=protection_bp,
                 signal_id=trade.signal_id,
             )
             for part in slices(qty, instrument.freeze_qty, instrument.lot_size)
         ]
 
-    def _chase(self, order: Order, quote: tuple[Price, Price, Price], at: Instant) -> ModifyOrder:
-        bid, ask, last = quote
-        tick = self._instruments[order.instrument].tick_size
+    def _chase(
+        self, trade: OpenTrade, order: Order, view: InstrumentView, at: Instant
+    ) -> ModifyOrder:
         self._wake(at + CHASE_AFTER)
-        if order.side is Side.SELL:
-            near = bid or last
-            limit_px = on_tick_down(near - Price(int(near) * CHASE_THROUGH_BP // 10_000), tick)
-        else:
-            near = ask or last
-            limit_px = on_tick_up(near + Price(int(near) * CHASE_THROUGH_BP // 10_000), tick)
-        return ModifyOrder(cl_ord_id=order.cl_ord_id, at=at, ord_type=OrdType.LIMIT, price=limit_px)
+        terms = self._goals.terms(order.side, view, trade.exit_step, at)
+        return ModifyOrder(
+            cl_ord_id=order.cl_ord_id,
+            at=at,
+            ord_type=terms.ord_type,
+            price=terms.price,
+            market_protection_bp=terms.protection_bp,
+        )
 
     def _wake(self, at: Instant) -> None:
         self.wake_at = min(self.wake_at, at)

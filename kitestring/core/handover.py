@@ -56,5 +56,12 @@ def _carried(core: TradingCore, book: Book) -> CarriedPosition:
             next_signal=None,
             exit_rejections=0,
             retry_at=0,
+            exit_by=0,
+            exit_step=1,
+            exit_tries=0,
+            stuck_told_at=0,
+            refused="",
+            naked_since=0,
+            naked_told=False,
         ),
     )

@@ -282,6 +282,18 @@ def not_a_duplicate(
     )
 
 
+def stop_named(
+    request: EntryRequest, _standing: Standing, _limits: Limits, _state: RiskState
+) -> str | None:
+    """Live, an entry names the stop that will protect it, unless its strategy is exempt."""
+    if request.stop_px is not None or not request.settings.stop_required:
+        return None
+    return (
+        f"{request.settings.name} wants to enter {request.instrument.symbol} without a stop; live, "
+        "a position must be protected from its first second."
+    )
+
+
 def books_agree(
     request: EntryRequest, standing: Standing, _limits: Limits, _state: RiskState
 ) -> str | None:
@@ -416,6 +428,7 @@ ENTRY_LIMITS: Final = (
     EntryLimit("STALE_REFERENCE", reference_fresh),
     EntryLimit("WIDE_SPREAD", spread_sane),
     EntryLimit("DUPLICATE_ORDER", not_a_duplicate),
+    EntryLimit("STOP_REQUIRED", stop_named),
     EntryLimit("BOOK_CONFLICT", books_agree),
     EntryLimit("SYMBOL_LOSS", symbol_loss_left),
     EntryLimit("OPEN_POSITIONS", positions_left),

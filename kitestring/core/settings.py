@@ -85,6 +85,8 @@ class StrategySettings(msgspec.Struct, frozen=True, kw_only=True):
     """Entries after the day's first; 0 is one trade a day."""
     wait_minutes: int = 0
     """How long it stays out after an exit."""
+    stop_required: bool = False
+    """An entry that names no stop is refused; live, unless the settings say `without_stop`."""
 
 
 class DaySettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, assert_never
 
 import msgspec
@@ -21,9 +22,11 @@ import msgspec
 from kitestring.core.account import Account
 from kitestring.core.cells import Dirty
 from kitestring.core.core_state import CELL, CoreState
-from kitestring.core.exits import WITHDRAW_AFTER, Exits, Want
+from kitestring.core.exit_desk import ENTRY_PATIENCE, RESTING, ExitDesk, Market, Ways
+from kitestring.core.exit_goal import Band, ExitGoals
+from kitestring.core.exits import Exits
 from kitestring.core.market_data_engine import MarketDataEngine
-from kitestring.core.order_manager import Applied, OrderManager
+from kitestring.core.order_manager import OrderManager
 from kitestring.core.order_rules import judge, slices
 from kitestring.core.portfolio import Portfolio
 from kitestring.core.reconciler import differences
@@ -55,12 +58,8 @@ from kitestring.domain.instants import NEVER, SECOND, Instant
 from kitestring.domain.instruments import Instrument, Segment
 from kitestring.domain.money import Money, Price
 from kitestring.domain.orders import (
-    ExecType,
     ExecutionReport,
     ExitReason,
-    Order,
-    OrderIntent,
-    OrdStatus,
     Product,
     Purpose,
     Side,
@@ -73,11 +72,9 @@ from kitestring.domain.ticks import TickFrame
 from kitestring.domain.verdicts import (
     Approved,
     Blocked,
-    CancelOrder,
     Command,
     HaltPolicy,
     HaltSession,
-    ModifyOrder,
     PlaceOrder,
     Reduced,
 )
@@ -88,11 +85,7 @@ FACTS_MAX: Final = 512
 """Bars wait for the next commit; this many of them make one of their own."""
 REENTRY_WITHIN: Final = 60 * SECOND
 """A reversal that had to wait for flat is dropped when its signal is older than this."""
-
-ENTRY_PATIENCE: Final = 30 * SECOND
-"""How long the remainder of a protected market entry may rest before it is withdrawn."""
-_RESTING: Final = (OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED)
-_UNCHANGED: Final = (ExecType.CANCEL_REJECTED, ExecType.REPLACE_REJECTED)
+_NO_BANDS: Final[Mapping[InstrumentId, Band]] = MappingProxyType({})
 _NOTHING: Final[tuple[Command, ...]] = ()
 
 
@@ -109,6 +102,7 @@ class TradingCore:
         charge_book: ChargeBook,
         margins: MarginModel,
         previous_close: Mapping[InstrumentId, Price],
+        price_bands: Mapping[InstrumentId, Band] = _NO_BANDS,
     ) -> None:
         self.settings = settings
         self.facts: list[Fact] = []
@@ -136,7 +130,8 @@ class TradingCore:
         )
         self.orders = OrderManager(self.dirty)
         self.portfolio = Portfolio(self.instruments, charge_book, self.dirty)
-        self.exits = Exits(self.orders, self.instruments)
+        goals = ExitGoals(self.instruments, sessions, settings.date, price_bands)
+        self.exits = Exits(self.orders, self.instruments, goals)
         self.account = Account(
             self.portfolio,
             self.orders,
@@ -147,6 +142,13 @@ class TradingCore:
             stale_after=int(risk.stale_after_s * SECOND),
         )
         self.risk = RiskEngine(risk, settings.capital, settings.date, self.dirty)
+        self.desk = ExitDesk(
+            Market(settings, self.instruments, sessions, self.market.views),
+            (self.orders, self.portfolio, self.exits, self.risk),
+            Ways(self._place, self._send, self._wake, self._schedule, self._note),
+            self.state,
+        )
+        self._leave, self._settle = self.desk.leave, self.desk.settle
         self._ids = ClOrdIds(settings.run_key, settings.date)
         self._commands: list[Command] = []
         self._positions: dict[StrategyId, int] = {}
@@ -210,7 +212,7 @@ class TradingCore:
         """Take up the state of a recovered journal, after ``observe`` has rebuilt the market."""
         raw = cells.get(CELL)
         if raw is not None:
-            self.state = msgspec.msgpack.decode(raw, type=CoreState)
+            self.state = self.desk.state = msgspec.msgpack.decode(raw, type=CoreState)
             self._ids = ClOrdIds(self.settings.run_key, self.settings.date, self.state.issued)
         if self.state.opening_equity is not None:
             self.account.open_at(self.state.opening_equity)
@@ -356,9 +358,10 @@ class TradingCore:
             closed = self.market.close_due(at)
             if closed:
                 self._on_closed(closed, at)
-        self._square_off(at)
-        for book in self._busy_books():
-            self._give_up_entries(book, at)
+        desk = self.desk
+        desk.square_off(at)
+        for book in desk.busy_books():
+            desk.give_up_entries(book, at)
             trade = book.trade
             if (
                 trade is not None
@@ -368,7 +371,7 @@ class TradingCore:
             ):
                 trade.leaving = ExitReason.TIME
             for order in list(self.orders.working(book.strategy)):
-                self._late_entry(order, None)
+                desk.late_entry(order, None)
             self._settle(book)
         if self.portfolio.open_by_instrument:
             self._watch(at)
@@ -400,28 +403,6 @@ class TradingCore:
                 self.portfolio.touch(book)  # a best close counts even where the stop stays
                 if self.exits.trail(book, self._views[row.instrument].last_px):
                     self._settle(book)
-
-    def _square_off(self, at: Instant) -> None:
-        for segment, session in self.sessions.items():
-            if at < session.square_off_at or segment.value in self.state.squared_off:
-                continue
-            self.state.squared_off.append(segment.value)
-            left = 0
-            expiring = 0
-            for book in self._busy_books(frozen_too=True):
-                instrument = self.instruments[book.instrument]
-                if instrument.segment is not segment:
-                    continue
-                if book.product is Product.MIS and not book.frozen:
-                    left += 1
-                    self._leave(book, ExitReason.SQUARE_OFF)
-                elif instrument.expiry == self.settings.date:
-                    expiring += 1
-                    self._leave(book, ExitReason.EXPIRY)
-            if left:
-                self._note("square-off", f"Squaring off {left} intraday book(s) of {segment}.")
-            if expiring:
-                self._note("expiry", f"Closing {expiring} book(s) of {segment} that expire today.")
 
     def _on_end(self, event: SessionEnded) -> None:
         self.state.now = max(self.state.now, event.at)
@@ -529,6 +510,9 @@ class TradingCore:
         self.orders.placing(command, at, plan)
         is_entry = approved.intent.purpose is Purpose.ENTRY
         self.risk.order_sent(at, is_entry)
+        self._send(command)
+
+    def _send(self, command: Command) -> None:
         self.facts.append(command)
         self._commands.append(command)
 
@@ -557,7 +541,7 @@ class TradingCore:
             # Only now: most entries are acknowledged and filled in one message, and a timer for
             # each of them would cost a twentieth of the order.
             order = self.orders.table.get(report.cl_ord_id)
-            if order is not None and order.status in _RESTING and not order.is_exit:
+            if order is not None and order.status in RESTING and not order.is_exit:
                 self._wake(order.created_at + ENTRY_PATIENCE)
         self._schedule()
 
@@ -581,41 +565,16 @@ class TradingCore:
             trade = book.trade
             if trade is not None and trade.exit_at is not None:
                 self._wake(trade.exit_at)
-        self._learn(order, book, applied, report)
-        self._late_leaving(book)
-        self._late_entry(order, report.exec_type)
+        desk = self.desk
+        desk.learn(order, book, applied, report)
+        desk.late_leaving(book)
+        desk.late_entry(order, report.exec_type)
         if closed is not None and order.is_exit:
             # What is left of the entry belonged to the position that is over.
-            self._withdraw_entries(book, "its position is closed")
+            desk.withdraw_entries(book, "its position is closed")
         self._settle(book)
         if closed is not None and waiting is not None and book.net_qty == 0:
             self._reenter(waiting, book)
-
-    def _learn(self, order: Order, book: Book, applied: Applied, report: ExecutionReport) -> None:
-        """What a refusal, or the end of one, means for getting out of the position."""
-        at, kind, sentence = self.state.now, report.exec_type, ""
-        if applied.finished and not order.is_exit:
-            trade = book.trade
-            refused = order.status in (OrdStatus.REJECTED, OrdStatus.CANCELED)
-            stays = book.net_qty * order.side.sign < 0
-            if refused and stays and trade is not None and trade.leaving is None:
-                # The reversal did not happen, but the strategy has left the old side.
-                trade.leaving = ExitReason.REVERSAL
-        elif applied.finished and order.status is OrdStatus.REJECTED:
-            sentence = self.exits.rejected(book, order, at)
-        elif applied.finished and order.status is OrdStatus.CANCELED and applied.unasked:
-            sentence = self.exits.withdrawn(book, order, at)
-        elif kind in _UNCHANGED and order.is_exit and not order.status.terminal:
-            self.exits.unchanged(book, at)
-        elif order.is_exit and (applied.fill is not None or kind is ExecType.REPLACED):
-            self.exits.answered(book)
-        if sentence:
-            self._note("exit refused", sentence)
-
-    def _withdraw_entries(self, book: Book, reason: str) -> None:
-        for order in list(self.orders.working(book.strategy)):
-            if not order.is_exit and order.status in _RESTING:
-                self._want(CancelOrder(cl_ord_id=order.cl_ord_id, at=self.state.now, reason=reason))
 
     def _reenter(self, waiting: Signal, book: Book) -> None:
         """The old side is out; the reversal that waited for it goes on if its signal is still fresh."""
@@ -625,57 +584,7 @@ class TradingCore:
         else:
             self._blocked(waiting, side, "SIGNAL_OLD", "Its signal is too old to reverse on.")
 
-    # ── exits, halts, trust ─────────────────────────────────────────────────────────────────────
-
-    def _leave(self, book: Book, reason: ExitReason) -> None:
-        if book.frozen and reason is not ExitReason.EXPIRY:
-            return
-        trade = book.trade
-        if trade is None:
-            self._withdraw_entries(book, reason.value)
-        elif trade.leaving is None:
-            trade.leaving = reason
-        self._settle(book)
-
-    def _settle(self, book: Book) -> None:
-        view = self._views[book.instrument]
-        wants = self.exits.settle(book, view.bid_px, view.ask_px, view.last_px, self.state.now)
-        # Whatever a caller decided about the trade (leaving, a signal that waits) ends here.
-        if book.net_qty:
-            self.portfolio.touch(book)
-        for want in wants:
-            self._want(want)
-        if self.exits.wake_at < NEVER:
-            self._wake(self.exits.wake_at)
-            self.exits.wake_at = NEVER
-            self._schedule()
-
-    def _want(self, want: Want) -> None:
-        match want:
-            case OrderIntent():
-                self._send_exit(want)
-            case ModifyOrder():
-                self.orders.modifying(want)
-                self.risk.order_sent(self.state.now, is_entry=False)
-                self.facts.append(want)
-                self._commands.append(want)
-            case CancelOrder():
-                self.orders.cancelling(want)
-                # Whether Kite counts cancels in its budgets is not published; we do.
-                self.risk.order_sent(self.state.now, is_entry=False)
-                self.facts.append(want)
-                self._commands.append(want)
-            case _:
-                assert_never(want)
-
-    def _send_exit(self, intent: OrderIntent) -> None:
-        """An exit goes out whatever our own rules think of it: they only say so beforehand."""
-        at = self.state.now
-        instrument = self.instruments[intent.instrument]
-        denial = judge(intent, instrument, self.sessions[instrument.segment].phase_at(at))
-        if denial is not None:
-            self._note("exit doubted", f"{intent.strategy}: {denial.sentence} Sent all the same.")
-        self._place(self.risk.approve_exit(intent, at), at, None)
+    # ── halts, trust ────────────────────────────────────────────────────────────────────────────
 
     def _watch(self, at: Instant) -> None:
         """Weigh the day's result against the loss limits, at the marks of this moment."""
@@ -698,66 +607,8 @@ class TradingCore:
             self._leave(book, ExitReason.STRATEGY_LOSS)
 
     def _halted(self, halt: HaltSession) -> None:
-        """Entries are over for today: withdraw those that work, then run the halt's policy."""
         self.must_commit = True
-        for order in self.orders.entries_working():
-            if order.status in _RESTING:
-                self._want(CancelOrder(cl_ord_id=order.cl_ord_id, at=self.state.now, reason="halt"))
-        if halt.policy is HaltPolicy.FLATTEN:
-            for book in list(self.portfolio.books.values()):
-                if book.net_qty:
-                    self._leave(book, ExitReason.HALT)
-
-    def _give_up_entries(self, book: Book, at: Instant) -> None:
-        """An entry that still rests after ENTRY_PATIENCE is withdrawn: its signal is old by then."""
-        for order in list(self.orders.working(book.strategy)):
-            if order.is_exit or order.status not in _RESTING:
-                continue
-            if at - order.created_at >= ENTRY_PATIENCE:
-                self._want(CancelOrder(cl_ord_id=order.cl_ord_id, at=at, reason="entry went stale"))
-            else:
-                self._wake(order.created_at + ENTRY_PATIENCE)
-
-    def _late_entry(self, order: Order, told: ExecType | None) -> None:
-        """An entry acknowledged after entries were over is withdrawn."""
-        if order.is_exit or order.status not in _RESTING:
-            return
-        squared_off = self.state.squared_off
-        over = self.risk.state.halted is not None or (
-            bool(squared_off)
-            and self._ends_today(order.instrument, order.product)
-            and self.instruments[order.instrument].segment.value in squared_off
-        )
-        if not over:
-            return
-        if told is ExecType.CANCEL_REJECTED:
-            self._wake(self.state.now + WITHDRAW_AFTER)  # Not at once again: see ``_on_timer``.
-        else:
-            self._want(
-                CancelOrder(cl_ord_id=order.cl_ord_id, at=self.state.now, reason="entries over")
-            )
-
-    def _late_leaving(self, book: Book) -> None:
-        """A position that appears after its time is over (halted, squared off) is closed again."""
-        trade = book.trade
-        if trade is None or trade.leaving is not None or book.frozen:
-            return
-        halted, squared_off = self.risk.state.halted, self.state.squared_off
-        if (
-            squared_off
-            and self._ends_today(book.instrument, book.product)
-            and self.instruments[book.instrument].segment.value in squared_off
-        ):
-            mis = book.product is Product.MIS
-            trade.leaving = ExitReason.SQUARE_OFF if mis else ExitReason.EXPIRY
-        elif halted is not None and halted.policy is HaltPolicy.FLATTEN:
-            trade.leaving = ExitReason.HALT
-        elif self.risk.has_lost(book.strategy):
-            trade.leaving = ExitReason.STRATEGY_LOSS
-
-    def _ends_today(self, instrument: InstrumentId, product: Product) -> bool:
-        """Whether a position must be flat by the close: intraday, or in a contract's last session."""
-        return product is Product.MIS or self.instruments[instrument].expiry == self.settings.date
+        self.desk.halted(halt)
 
     def _on_operator(self, command: OperatorCommand) -> None:
         self.state.now = max(self.state.now, command.at)
@@ -820,15 +671,6 @@ class TradingCore:
         return self._views[instrument].last_px
 
     # ── time's bookkeeping ──────────────────────────────────────────────────────────────────────
-
-    def _busy_books(self, *, frozen_too: bool = False) -> list[Book]:
-        """Books with a position or an order; a frozen one only once it is being closed."""
-        by_strategy = self.orders.by_strategy
-        return [
-            book
-            for name, book in self.portfolio.books.items()
-            if (book.net_qty and (frozen_too or not book.frozen)) or by_strategy.get(name)
-        ]
 
     def _wake(self, at: Instant) -> None:
         wakes = self.state.wakes

@@ -44,6 +44,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     rewindable: bool = True
     """Whether ``frames(after)`` can start again anywhere (recordings, synthetic days)."""
     previous_close: dict[str, Price] = msgspec.field(default_factory=dict)
+    price_bands: dict[str, tuple[Price, Price]] = msgspec.field(default_factory=dict)
+    """The day's lowest and highest price by instrument, as the broker quoted them; absent: not known."""
     stand_ins: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 

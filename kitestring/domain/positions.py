@@ -94,6 +94,19 @@ class OpenTrade(msgspec.Struct, kw_only=True, array_like=True):
     brought: Money = Money(0)
     """Unrealised rupees of earlier days: what the previous close, at which the open quantity is
     marked today, lies above its own entry. ``mfe`` and ``mae`` count from the entry."""
+    exit_by: Instant = 0
+    """While it is being left: flat by when. 0: not being left."""
+    exit_step: int = 1
+    """How far through the market the next try reaches (``core.exit_goal.THROUGH_BP``)."""
+    exit_tries: int = 0
+    """Tries in a row, refused ones among them, that brought no fill."""
+    stuck_told_at: Instant = 0
+    """When a person was last told that it does not get out."""
+    refused: str = ""
+    """Why the broker last refused a stop or an exit of it; empty once one was taken."""
+    naked_since: Instant = 0
+    """Since when a part of it stands without the stop of its plan; 0: all of it is covered."""
+    naked_told: bool = False
 
 
 class Book(msgspec.Struct, kw_only=True, array_like=True):

@@ -82,6 +82,8 @@ class ModifyOrder(msgspec.Struct, frozen=True, kw_only=True, array_like=True, ta
     ord_type: OrdType | None = None
     price: Price | None = None
     stop_px: Price | None = None
+    market_protection_bp: int | None = None
+    """Where it becomes MARKET: how far it may go, in basis points; None = what the order was given."""
 
 
 class CancelOrder(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="cancel"):

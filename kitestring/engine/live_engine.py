@@ -259,7 +259,7 @@ class LiveEngine:
             journal = SqliteJournal(paths.journal, run_key=plan.settings.run_key)
             held.callback(journal.close)
             story = read_story(journal)
-            core = self._core()
+            core = self._core(paths, story)
             gap = taken_up(core, journal, story, paths, link.clock.now())
             resumed = story.last is not None
             scribe = Scribe(
@@ -330,8 +330,11 @@ class LiveEngine:
             watcher.finished(result)
             return result
 
-    def _core(self) -> TradingCore:
+    def _core(self, paths: RunPaths, story: Story) -> TradingCore:
         plan = self._plan
+        # Bands move in the day. A day taken up again keeps those it began with, as its replay does.
+        began = plan.manifest if story.last is None else TapeReader(paths.tape).manifest
+        bands = began.price_bands
         return TradingCore(
             plan.settings,
             instruments=plan.manifest.instruments,
@@ -344,6 +347,7 @@ class LiveEngine:
                 for each in plan.manifest.instruments
                 if each.id in plan.manifest.previous_close
             },
+            price_bands={InstrumentId(name): band for name, band in bands.items()},
         )
 
     def _tape(self, paths: RunPaths, story: Story) -> FileTape:

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from kitestring.broker.kite_instruments import KiteInstruments
+from kitestring.core.settings import DaySettings
 from kitestring.core.strategy import StrategyDefinition
 from kitestring.domain.ids import InstrumentId
 from kitestring.domain.instruments import Instrument, InstrumentKind
@@ -60,13 +61,33 @@ def watched(listed: KiteInstruments, names: Iterable[str], day: dt.date) -> tupl
 
 
 def enters_without_stop(definition: StrategyDefinition, text: str) -> bool:
-    """Whether a strategy's text has an entry that names no stop: ``buy("why")`` without ``stop=``."""
+    """Whether a strategy's text has an entry that names no stop: ``buy("why")`` without ``stop=``.
+
+    ``stop=None`` names none either. A stop that only turns out to be ``None`` is refused when it is
+    said (``stops_demanded``).
+    """
     for node in ast.walk(ast.parse(text, definition.path)):
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
             continue
-        if node.func.id in _ENTRIES and not any(word.arg == "stop" for word in node.keywords):
+        if node.func.id in _ENTRIES and not any(
+            word.arg == "stop" and not _is_none(word.value) for word in node.keywords
+        ):
             return True
     return False
+
+
+def _is_none(value: ast.expr) -> bool:
+    return isinstance(value, ast.Constant) and value.value is None
+
+
+def stops_demanded(settings: DaySettings, exempt: Iterable[str]) -> DaySettings:
+    """The settings of a live day: strategies that are not exempt enter with a stop or not at all."""
+    allowed = set(exempt)
+    rows = tuple(
+        msgspec.structs.replace(row, stop_required=row.strategy not in allowed)
+        for row in settings.strategies
+    )
+    return msgspec.structs.replace(settings, strategies=rows)
 
 
 def without_stop(

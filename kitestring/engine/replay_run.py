@@ -17,6 +17,7 @@ from kitestring.core.strategy import StrategyDefinition
 from kitestring.core.trading_core import TradingCore
 from kitestring.domain.errors import ConfigError
 from kitestring.domain.events import DayOpening, RunOpened
+from kitestring.domain.ids import InstrumentId
 from kitestring.domain.instruments import Instrument, Segment
 from kitestring.domain.ports import Manifest
 from kitestring.domain.sessions import Session
@@ -112,6 +113,7 @@ def _fresh_core(
             for each in manifest.instruments
             if each.id in manifest.previous_close
         },
+        price_bands={InstrumentId(name): band for name, band in manifest.price_bands.items()},
     )
 
 

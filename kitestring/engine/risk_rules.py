@@ -101,6 +101,7 @@ _WITHOUT_KEY: Final = (
     ("REENTRIES", "Entered again often enough today (strategies: max_reentries)."),
     ("ORDER_UNTRUSTED", ""),
     ("MARKS_UNKNOWN", ""),
+    ("STOP_REQUIRED", ""),
     ("BOOK_CONFLICT", ""),
     ("ALREADY_IN", "The strategy's position already stands that way."),
     ("SIGNAL_OLD", "A reversal that waited for the old side to close came too late."),
