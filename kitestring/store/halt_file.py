@@ -129,7 +129,10 @@ class HaltFile:
         if halt is not None:
             # Kept aside: the next halt's epoch must be larger than this one's, and an engine that
             # the guard has stopped stays stopped, whenever it wakes up.
-            epoch, guard_epoch = max(halt.epoch, self.epoch), max(halt.guard_epoch, self.guard_epoch)
+            epoch, guard_epoch = (
+                max(halt.epoch, self.epoch),
+                max(halt.guard_epoch, self.guard_epoch),
+            )
             kept = msgspec.structs.replace(halt, epoch=epoch, guard_epoch=guard_epoch)
             write_atomically(self._lifted, msgspec.json.encode(kept))
             self.path.unlink(missing_ok=True)
