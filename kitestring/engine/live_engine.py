@@ -247,7 +247,7 @@ class LiveEngine:
                     woken=self._wake,
                     hear=self._hear,
                     entries_stopped=self._entries_stopped,
-                    fenced=self.fence.look,
+                    fenced=self._fenced,
                 )
                 async with self._open_link(ears) as link:
                     return await self._attempt(paths, link, watcher, attempt)
@@ -498,6 +498,7 @@ class LiveEngine:
             said = " ".join(left) if left else "Nothing is open."
             day.note("interrupted", f"Stopped by the operator; the same command goes on. {said}")
             if self.fence.fallen:
+                day.note(f"{LIVE_NOTE}guard acted", f"The day ended here: {self.fence.fallen}.")
                 self.arming.clear()
             elif kept is not None:
                 self.arming.write(msgspec.structs.replace(kept, in_use=False))
@@ -553,6 +554,13 @@ class LiveEngine:
             if isinstance(fact, Note):
                 fact = msgspec.structs.replace(fact, kind=f"{LIVE_NOTE}{fact.kind}")
             self._day.hear(fact)
+
+    def _fenced(self) -> str:
+        """Asked just before anything leaves; once the guard has taken over, the day ends as well."""
+        why = self.fence.look()
+        if why and self._day is not None:
+            self._day.stop()
+        return why
 
     def _entries_stopped(self) -> str:
         """Asked just before an entry leaves, however long it waited for its turn."""

@@ -72,10 +72,8 @@ class Pulse:
         while True:
             await asyncio.sleep(BEAT_S)
             self._raise_counter(day)
-            why = self._fence.look()
-            if why:
-                self._say(day, "guard acted", f"The day ends here: {why}.")
-                day.stop()
+            if self._fence.look():
+                day.stop()  # The day's own end says why.
                 return
             halt = self._halts.read()
             if (
