@@ -57,7 +57,7 @@ _DEAF_S: Final = 12.0
 @click.option(
     "--lost-after",
     type=click.FloatRange(min=1),
-    default=5.0,
+    default=10.0,
     show_default=True,
     help="Seconds without a sign of life of the engine.",
 )

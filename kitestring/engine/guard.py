@@ -53,8 +53,8 @@ class GuardTerms(msgspec.Struct, frozen=True, kw_only=True):
     """How long a request of the engine's may be on its way."""
     visible_s: float = 10.0
     """How long an order may take to show in the book."""
-    lost_after_s: float = 5.0
-    """How long the engine's heartbeat may stand still."""
+    lost_after_s: float = 10.0
+    """How long the engine's heartbeat may stand still; it may build itself anew from its journal."""
     tick_s: float = 0.5
     round_s: float = 1.0
     loss_every_s: float = 5.0
@@ -100,9 +100,11 @@ class Guard:
         self._owned: Owned | None = None
         self._halted_s: float | None = None
         self._next_look_s = 0.0
+        self._looking: asyncio.Task[str] | None = None
 
     async def run(self) -> str:
         """Watch until the day has ended, or until all is done after a takeover; why it ended."""
+        beating = asyncio.get_running_loop().create_task(self._beat())
         try:
             unfinished = self._unfinished()
             if unfinished is not None:
@@ -111,6 +113,10 @@ class Guard:
                 )
             return await self._watch()
         finally:
+            for task in filter(None, (beating, self._looking)):
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
             self._own.close()
 
     # ── watching ─────────────────────────────────────────────────────────────────────────────
@@ -119,7 +125,6 @@ class Guard:
         terms = self._terms
         beats, beat_s, last_s = -1, _loop_s(), _loop_s()
         while True:
-            self._beat()
             here = _loop_s()
             owned = self._file.read()
             if owned is not None:
@@ -138,32 +143,42 @@ class Guard:
                 if here - beat_s > terms.lost_after_s:
                     why = f"the engine has shown no sign of life for {here - beat_s:.0f} s"
                     return await self._take_over(why, terms.policy)
-                reason = await self._look(self._owned, here)
+                reason = self._looked(self._owned, here)
                 if reason:
                     return await self._take_over(reason, GuardPolicy.FLATTEN)
             await asyncio.sleep(terms.tick_s)
 
-    async def _look(self, owned: Owned, here: float) -> str:
-        """The HALT file, and the loss the broker sees; why all must be closed, or nothing."""
+    def _looked(self, owned: Owned, here: float) -> str:
+        """The HALT file, and what the last look at the broker said; why all must be closed, or nothing."""
         halt = self.halts.read()
         if halt is None or halt.by is HaltedBy.GUARD:
             self._halted_s = None
         elif self._halted_s is None:
             self._halted_s = here
-        due = here >= self._next_look_s
-        if due:
-            self._next_look_s = here + self._terms.loss_every_s
-            self._renew()
-        if halt is not None and self._halted_s is not None:
-            waited_s = here - self._halted_s
+        waited_s = 0.0 if self._halted_s is None else here - self._halted_s
+        if halt is not None and halt.flatten and waited_s >= self._terms.flatten_grace_s:
             flat = not any(book.net_qty for book in owned.books) and not owned.orders
-            if halt.flatten and waited_s >= self._terms.flatten_grace_s and not flat:
+            if not flat:
                 return f"the operator asked to flatten ({halt.reason}), and it is not flat"
-            if due and waited_s >= self._terms.halt_grace_s:
-                await self._withdraw_entries(owned, "HALT stands")
-        if due and self._terms.max_loss is not None:
-            with suppress(KiteReadFailed):  # a price that cannot be read is no loss
-                return await self._loss.look(owned, self._hands)
+        looking = self._looking
+        if looking is not None and looking.done():
+            self._looking = None
+            return looking.result()
+        if looking is None and here >= self._next_look_s:
+            self._next_look_s = here + self._terms.loss_every_s
+            # In a task of its own: a broker that does not answer must not make us deaf meanwhile.
+            halted = waited_s >= self._terms.halt_grace_s > 0
+            work = self._look(owned, halted=halted)
+            self._looking = asyncio.get_running_loop().create_task(work)
+        return ""
+
+    async def _look(self, owned: Owned, *, halted: bool) -> str:
+        """One look at the broker: entries that still work under a HALT, and the day's loss."""
+        self._renew()
+        if halted:
+            await self._withdraw_entries(owned, "HALT stands")
+        with suppress(KiteReadFailed):  # A price that cannot be read is no loss.
+            return await self._loss.look(owned, self._hands)
         return ""
 
     async def _withdraw_entries(self, owned: Owned, why: str) -> None:
@@ -178,15 +193,19 @@ class Guard:
             if may_enter(row, owned):
                 await self._hands.withdraw(Withdraw(row=row, why=f"an entry, and {why}"))
 
-    def _beat(self) -> None:
-        with suppress(OSError):  # A full disk must not end the one who watches.
-            self._own.beat()
+    async def _beat(self) -> None:
+        while True:
+            with suppress(OSError):  # A full disk must not end the one who watches.
+                self._own.beat()
+            await asyncio.sleep(self._terms.tick_s)
 
     # ── taking over ──────────────────────────────────────────────────────────────────────────
 
     async def _take_over(self, why: str, policy: GuardPolicy, halt: Halt | None = None) -> str:
         self.acted = True
         resumed = halt is not None
+        if self._looking is not None:
+            self._looking.cancel()
         if halt is None:
             halt = self.halts.write(HaltedBy.GUARD, why, self._now())
             self._append("took over", f"Taken over: {why}. Policy: {policy}.", halt, policy=policy)
@@ -220,7 +239,6 @@ class Guard:
                 if error.what != said:
                     said = error.what
                     self._append("note", f"The engine's lock is still held: {error.what}")
-                self._beat()
                 await asyncio.sleep(self._terms.round_s)
                 continue
             return lock
@@ -244,7 +262,7 @@ class Guard:
             return "nothing is known of what we own"
         if not resumed:
             await self._withdraw_entries(owned, "the guard has taken over")
-            await self._pause(self._terms.write_deadline_s + self._terms.visible_s)
+            await self._pause(self._terms.write_deadline_s + self._terms.visible_s, halt)
         return await self._rounds(owned, halt, policy)
 
     async def _rounds(self, owned: Owned, halt: Halt, policy: GuardPolicy) -> str:
@@ -261,7 +279,7 @@ class Guard:
                 if _loop_s() - failing_s > READ_FAILING_S:
                     failing_s = _loop_s()
                     self._tell(f"The guard cannot read the books: {self._hands.failed}")
-                await self._pause(self._terms.round_s)
+                await self._pause(self._terms.round_s, halt)
                 continue
             failing_s = None
             plan = self._plan(books, owned, policy)
@@ -280,7 +298,7 @@ class Guard:
                     self._tell(said)
                 if not plan.open_qty:
                     return "all is closed"
-            await self._pause(self._terms.round_s if idle < 2 else self._terms.loss_every_s)
+            await self._pause(self._terms.round_s if idle < 2 else self._terms.loss_every_s, halt)
 
     def _plan(self, books: Books, owned: Owned, policy: GuardPolicy) -> Plan:
         hands = self._hands
@@ -336,10 +354,10 @@ class Guard:
             return None
         return halt, GuardPolicy(deed[0].policy or GuardPolicy.KEEP_PROTECTED)
 
-    async def _pause(self, seconds: float) -> None:
+    async def _pause(self, seconds: float, halt: Halt) -> None:
+        """Wait; not longer than our halt stands."""
         until = _loop_s() + seconds
-        while (left := until - _loop_s()) > 0:
-            self._beat()
+        while (left := until - _loop_s()) > 0 and self._still(halt):
             await asyncio.sleep(min(left, self._terms.tick_s))
 
     def _append(self, kind: str, sentence: str, halt: Halt | None = None, policy: str = "") -> None:

@@ -69,7 +69,7 @@ class Guarding:
                     self._say(day, f"The guard is there{again}.")
                     self._ever = True
                 else:
-                    self._say(day, "The guard is GONE; entries wait until it is back.")
+                    self._say(day, "The guard is GONE; entries wait until it is back.", " gone")
             if not present and here - self._started_s >= AGAIN_S:
                 self._started_s = here
                 self._start(day)
@@ -92,10 +92,10 @@ class Guarding:
                 )
         except OSError as error:
             why = error.strerror or type(error).__name__
-            self._say(day, f"The guard could not be started: {why}.")
+            self._say(day, f"The guard could not be started: {why}.", " gone")
 
-    def _say(self, day: LiveDay, sentence: str) -> None:
-        note = Note(at=day.core.state.now, kind=f"{LIVE_NOTE}guard", sentence=sentence)
+    def _say(self, day: LiveDay, sentence: str, kind: str = "") -> None:
+        note = Note(at=day.core.state.now, kind=f"{LIVE_NOTE}guard{kind}", sentence=sentence)
         day.hear(note)
 
 

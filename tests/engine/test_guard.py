@@ -24,7 +24,9 @@ BARE = "2 BUY; 6 EXIT"
 
 def told_by_engine(artifacts, kind):
     facts = read_run(chosen_run(artifacts)).facts()
-    return [fact.sentence for fact in facts if isinstance(fact, Note) and fact.kind == f"live: {kind}"]
+    return [
+        fact.sentence for fact in facts if isinstance(fact, Note) and fact.kind == f"live: {kind}"
+    ]
 
 
 def phone(stage, side, qty, name="INFY"):
@@ -77,12 +79,21 @@ def test_what_nothing_protects_is_closed_and_what_is_not_ours_stays(tmp_path, po
         phone(stage, "BUY", 7)
         phone(stage, "SELL", 3, "SBIN")
         async with guard_beside(stage, policy=policy) as beside:
-            house = asyncio.create_task(stage.trade(BARE if policy == "keep_protected" else COVERED))
+            house = asyncio.create_task(
+                stage.trade(BARE if policy == "keep_protected" else COVERED)
+            )
             await stage.until("10:03:00")
             watching = beside.start()
             await stage.die(house)
             why = await ends(watching)
-            return why, stage.held(), stage.held("NSE:SBIN"), guards(stage), beside.told, stage.posts()
+            return (
+                why,
+                stage.held(),
+                stage.held("NSE:SBIN"),
+                guards(stage),
+                beside.told,
+                stage.posts(),
+            )
 
     why, held, other, sent, told, posts = on_stage(play, tmp_path, began="10:00:10")
     assert (held, other) == (7, -3), "ours is closed, the owner's stays"
@@ -93,7 +104,9 @@ def test_what_nothing_protects_is_closed_and_what_is_not_ours_stays(tmp_path, po
     assert len(posts) == (2 if policy == "keep_protected" else 3)
 
 
-def test_an_engine_that_wakes_up_after_the_guard_sends_nothing_and_ends_its_day(tmp_path, monkeypatch):
+def test_an_engine_that_wakes_up_after_the_guard_sends_nothing_and_ends_its_day(
+    tmp_path, monkeypatch
+):
     """Its loop runs all the while and wants to exit; only its heart stood still, and nobody killed it."""
     asleep = False
     beat = pulse.Pulse._raise_counter
@@ -115,7 +128,9 @@ def test_an_engine_that_wakes_up_after_the_guard_sends_nothing_and_ends_its_day(
             await stage.until("10:04:50")
             assert HaltFile(tmp_path).read().by is HaltedBy.GUARD
             before = len(stage.stage.ledger.conversations(path="/orders/"))
-            assert stage.held() == 10, "the guard waits for the lock of an engine that it cannot end"
+            assert stage.held() == 10, (
+                "the guard waits for the lock of an engine that it cannot end"
+            )
             result = await house
             writes = [
                 row for row in stage.stage.ledger.conversations(path="/orders/")
@@ -244,7 +259,9 @@ def test_a_halt_of_the_operator_leaves_the_engine_in_peace(tmp_path):
     assert (held, intents, acted) == (0, [], False)
 
 
-def test_a_wish_to_flatten_is_the_engines_first_and_the_guards_if_it_does_not(tmp_path, monkeypatch):
+def test_a_wish_to_flatten_is_the_engines_first_and_the_guards_if_it_does_not(
+    tmp_path, monkeypatch
+):
     async def play(stage):
         async with guard_beside(stage) as beside:
             house = asyncio.create_task(stage.trade(COVERED))
@@ -270,7 +287,9 @@ def test_a_halt_that_stands_is_not_armed_over_and_says_what_was_done(tmp_path):
             await ends(watching)
         posts = len(stage.posts())
         # The journal still holds the position, so the next house reconciles and exits only.
-        with pytest.raises(ConfigError, match="HALT stands since .* written by the guard") as refused:
+        with pytest.raises(
+            ConfigError, match="HALT stands since .* written by the guard"
+        ) as refused:
             await stage.engine("2 BUY", fresh=True).start(_Nobody())
         return refused.value.what, posts, len(stage.posts()), guard_lines(tmp_path)
 

@@ -150,7 +150,9 @@ def test_what_stays_can_never_flip_and_what_is_foreign_is_never_touched(world, p
         assert sum(each.leaves_qty for each in stays) <= abs(size)
         if policy is GuardPolicy.FLATTEN:
             assert all(each.tag in mine.fresh for each in stays)
-    moving = [each for each in books.orders if mine.holds(each) and each.status in cannot_be_withdrawn]
+    moving = [
+        each for each in books.orders if mine.holds(each) and each.status in cannot_be_withdrawn
+    ]
     if moving or unseen:
         assert not plan.idle, "its end has to be seen"
 
