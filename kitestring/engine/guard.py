@@ -357,7 +357,8 @@ class Guard:
     async def _pause(self, seconds: float, halt: Halt) -> None:
         """Wait; not longer than our halt stands."""
         until = _loop_s() + seconds
-        while (left := until - _loop_s()) > 0 and self._still(halt):
+        # The file may go at any moment, and no event tells of it.
+        while (left := until - _loop_s()) > 0 and self._still(halt):  # noqa: ASYNC110
             await asyncio.sleep(min(left, self._terms.tick_s))
 
     def _append(self, kind: str, sentence: str, halt: Halt | None = None, policy: str = "") -> None:

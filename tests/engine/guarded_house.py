@@ -5,13 +5,11 @@ exchange's) and what the strategy says are the test's.
 """
 
 import asyncio
+import datetime as dt
 import json
 import sys
 import urllib.request
 from pathlib import Path
-
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1])]
 
 import msgspec
 from house_day import RELAXED, SCRIPTED, scripted
@@ -40,8 +38,6 @@ class FastClock:
         self.speed, self.wall = speed, wall_now()
         with urllib.request.urlopen(root + "/admin/state", timeout=5) as answer:
             text = json.load(answer)["data"]["time"]
-        import datetime as dt
-
         zone = dt.timezone(dt.timedelta(hours=5, minutes=30))
         self.market = instant_of(dt.datetime.fromisoformat(text).replace(tzinfo=zone))
 
@@ -49,7 +45,7 @@ class FastClock:
         return self.market + round((wall_now() - self.wall) * self.speed)
 
     async def wait_until(self, at):
-        while (left := at - self.now()) > 0:
+        while (left := at - self.now()) > 0:  # noqa: ASYNC110 - no event tells that time has passed
             await asyncio.sleep(min(left / SECOND / self.speed, 0.2))
 
 
@@ -74,10 +70,9 @@ def plan_of(orders):
     )  # fmt: skip
 
 
-async def main(orders):
+async def main(orders, token):
     plan, clock = plan_of(orders), FastClock(orders["root"], orders["speed"])
     settings = local_settings(orders["root"], api_key="kitestring", write_timeout_s=2.0)
-    token = Secret(Path(orders["token"]).read_text())
     ahead_s = (clock.now() - wall_now()) / SECOND
     guarding = Guarding(
         plan.artifacts, guard_command(*orders["guard"], "--ahead", f"{ahead_s:.3f}")
@@ -97,4 +92,5 @@ async def main(orders):
 
 
 if __name__ == "__main__":
-    asyncio.run(main(json.loads(Path(sys.argv[1]).read_text())))
+    given = json.loads(Path(sys.argv[1]).read_text())
+    asyncio.run(main(given, Secret(Path(given["token"]).read_text())))

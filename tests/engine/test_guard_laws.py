@@ -121,7 +121,7 @@ def test_everything_of_ours_together_is_never_more_than_both_sides_have(world, p
             if mine.holds(each) and (each.instrument, each.product.value) == asked.key
             and each.side is asked.side
         ) + sum(each.qty for each in unseen if (each.key, each.side) == (asked.key, asked.side))  # fmt: skip
-        assert 0 < asked.qty
+        assert asked.qty > 0
         assert asked.qty + at_work <= abs(size)
         assert abs(size) <= min(abs(have[asked.key]), abs(net[asked.key]))
     assert len({asked.key for asked in plan.reduce}) == len(plan.reduce)

@@ -26,7 +26,8 @@ import datetime as dt  # isort: skip
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 SPEED = 16
-ENV = os.environ | {"PYTHONUNBUFFERED": "1", "KITE_API_KEY": "kitestring", "PYTHONPATH": str(ROOT)}
+PLACES = os.pathsep.join(map(str, (ROOT, HERE.parent, HERE)))
+ENV = os.environ | {"PYTHONUNBUFFERED": "1", "KITE_API_KEY": "kitestring", "PYTHONPATH": PLACES}
 CONFIG = """\
 trading:
   mode: live
