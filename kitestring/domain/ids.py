@@ -72,8 +72,7 @@ class ClOrdIds:
     def __init__(
         self, run_key: str, day: dt.date, issued: int = 0, *, letter: str = ENGINES
     ) -> None:
-        run = int.from_bytes(hashlib.sha256(run_key.encode()).digest()[:4], "big") % 32**5
-        self._prefix = f"{letter}{base32(run, 5)}{base32((day - _DAY_ZERO).days, 3)}"
+        self._prefix = tag_prefix(run_key, day, letter)
         self._prefix_check = _checksum(self._prefix[1:])
         self.issued = issued
 
@@ -88,6 +87,12 @@ class ClOrdIds:
             check += place * digit
             place -= 1
         return ClOrdId(f"{self._prefix}{counter:0>8}{base32(check % 32**3, 3)}")
+
+
+def tag_prefix(run_key: str, day: dt.date, letter: str = ENGINES) -> str:
+    """What every tag of one run begins with."""
+    run = int.from_bytes(hashlib.sha256(run_key.encode()).digest()[:4], "big") % 32**5
+    return f"{letter}{base32(run, 5)}{base32((day - _DAY_ZERO).days, 3)}"
 
 
 def _checksum(body: str) -> int:

@@ -7,6 +7,7 @@ min(owned, |broker net|) against a position; nothing can flip; what is not ours 
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 
@@ -15,7 +16,7 @@ import msgspec
 from kitestring.broker.broker_books import Books
 from kitestring.broker.kite_rows import OrderRow
 from kitestring.broker.order_stage import Stage, stage_of
-from kitestring.domain.ids import InstrumentId, is_ours
+from kitestring.domain.ids import InstrumentId, is_ours, tag_prefix
 from kitestring.domain.orders import Product, Purpose, Side
 from kitestring.store.owned_file import Owned, OwnedOrder
 
@@ -82,8 +83,12 @@ class Mine(msgspec.Struct, frozen=True, kw_only=True):
     """Those of them that may still have their time to fill."""
 
     def holds(self, row: OrderRow) -> bool:
-        """Whether an order is ours to withdraw: by its tag, which nobody else writes, or by its id."""
-        return row.tag in self.guards or is_ours(row.tag) or order_of(self.owned, row) is not None
+        """Whether an order is ours to withdraw: by its tag, which no other house writes, or by its id."""
+        if row.tag in self.guards or order_of(self.owned, row) is not None:
+            return True
+        owned = self.owned
+        run = tag_prefix(owned.run_key, dt.date.fromisoformat(owned.date))
+        return row.tag.startswith(run) and is_ours(row.tag)
 
 
 def order_of(owned: Owned, row: OrderRow) -> OwnedOrder | None:
@@ -143,9 +148,7 @@ def decide(books: Books, mine: Mine, policy: GuardPolicy, unseen: Sequence[Unsee
         if stops:
             covered[key] = stops
         # Never more than is free of everything that may still trade against it.
-        free = size - at_work
-        wanted = size - stops if policy is GuardPolicy.KEEP_PROTECTED else size
-        qty = min(free, wanted)
+        qty = size - at_work
         if qty > 0 and key[1] in set(Product):
             reduce.append(Reduce(key=key, side=side, qty=qty))
     return Plan(

@@ -37,6 +37,7 @@ LIMITS: Final = Limits(
     broker_per_second=2,
     per_minute=40,
     kept_minute=0,
+    per_day=5_000,
     kept_day=0,
     others_per_second=4,
     kept_others=2,

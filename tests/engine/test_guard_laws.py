@@ -81,7 +81,7 @@ def worlds(draw):
     rows, orders = [], []
     for number in range(draw(st.integers(0, 7))):
         name, side, qty = draw(st.sampled_from(NAMES)), draw(SIDES), draw(QTY)
-        status = draw(st.sampled_from(list(KiteStatus)))
+        status = draw(st.sampled_from([*KiteStatus, *[KiteStatus.TRIGGER_PENDING] * 12]))
         cum = qty if status is KiteStatus.COMPLETE else draw(st.integers(0, qty))
         whose = draw(st.sampled_from(["engine", "engine, not known", "guard", "stranger"]))
         tag = ""
@@ -118,7 +118,7 @@ def test_everything_of_ours_together_is_never_more_than_both_sides_have(world, p
         assert size * asked.side.sign < 0, "an order in the direction of the position"
         at_work = sum(
             each.leaves_qty for each in books.orders
-            if mine.holds(each) and (each.instrument, each.product.value) == asked.key
+            if each.tag and (each.instrument, each.product.value) == asked.key
             and each.side is asked.side
         ) + sum(each.qty for each in unseen if (each.key, each.side) == (asked.key, asked.side))  # fmt: skip
         assert asked.qty > 0
@@ -132,7 +132,7 @@ def test_what_stays_can_never_flip_and_what_is_foreign_is_never_touched(world, p
     books, mine, unseen = world
     plan = decide(books, mine, policy, unseen)
     for each in plan.withdraw:
-        assert mine.holds(each.row)
+        assert each.row.tag, "a stranger's order carries none of our tags"
         assert not each.row.status.over
     have = net_owned(mine, books.orders)
     net = {(each.instrument, "MIS"): each.net_qty for each in books.positions}
@@ -143,16 +143,14 @@ def test_what_stays_can_never_flip_and_what_is_foreign_is_never_touched(world, p
         size = reducible(have.get(key, 0), net[key])
         stays = [
             each for each in books.orders
-            if mine.holds(each) and not each.status.over and each.order_id not in gone
+            if each.tag and not each.status.over and each.order_id not in gone
             and (each.instrument, "MIS") == key and each.status not in cannot_be_withdrawn
         ]  # fmt: skip
         assert all(each.side.sign * size < 0 for each in stays)
         assert sum(each.leaves_qty for each in stays) <= abs(size)
         if policy is GuardPolicy.FLATTEN:
             assert all(each.tag in mine.fresh for each in stays)
-    moving = [
-        each for each in books.orders if mine.holds(each) and each.status in cannot_be_withdrawn
-    ]
+    moving = [each for each in books.orders if each.tag and each.status in cannot_be_withdrawn]
     if moving or unseen:
         assert not plan.idle, "its end has to be seen"
 
@@ -172,6 +170,25 @@ def test_a_stop_that_fits_stays_and_only_what_it_leaves_bare_is_closed():
     assert plan.withdraw == ()
     assert plan.reduce == (Reduce(key=KEY, side=Side.SELL, qty=4),)
     assert plan.covered == {KEY: 6}
+
+
+def test_of_two_stops_that_together_are_too_many_one_goes():
+    stops = [
+        row(INFY, Side.SELL, 6, tag=tag, status=KiteStatus.TRIGGER_PENDING, order_id=str(number))
+        for number, tag in enumerate(TAGS[:2])
+    ]
+    known = [order(tag, INFY, Side.SELL, 6) for tag in TAGS[:2]]
+    plan = decided(stops, 10, Mine(owned=owned([book(INFY, 10)], known)))
+    assert [each.row.order_id for each in plan.withdraw] == ["1"]
+    assert plan.reduce == (), "the bare four have to wait until the second stop is gone"
+
+
+def test_the_orders_of_another_house_on_the_same_account_are_a_strangers():
+    theirs = ClOrdIds("another run", DAY)()
+    stop = row(INFY, Side.SELL, 5, tag=theirs, status=KiteStatus.TRIGGER_PENDING)
+    plan = decided([stop], 5, Mine(owned=owned([book(INFY, 0)])))
+    assert plan.withdraw == ()
+    assert plan.reduce == ()
 
 
 def test_to_flatten_the_stop_goes_first_and_only_then_all_of_it():

@@ -25,7 +25,7 @@ import datetime as dt  # isort: skip
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
-SPEED = 16
+SPEED = 24
 PLACES = os.pathsep.join(map(str, (ROOT, HERE.parent, HERE)))
 ENV = os.environ | {"PYTHONUNBUFFERED": "1", "KITE_API_KEY": "kitestring", "PYTHONPATH": PLACES}
 CONFIG = """\
@@ -160,7 +160,7 @@ def scene(tmp_path, request):
             made.close()
 
 
-@pytest.mark.parametrize("scene", [("1 BUY; 2 BUY; 3 BUY; 12 EXIT",)], indirect=True)
+@pytest.mark.parametrize("scene", [("1 BUY; 2 BUY; 3 BUY; 15 EXIT",)], indirect=True)
 def test_a_frozen_engine_is_ended_its_position_closed_and_nothing_flips(scene):
     house = scene.house()
     until(lambda: scene.street.held() == 10, why=lambda: house.poll() and house.stdout.read())
@@ -205,7 +205,7 @@ def test_a_killed_engine_leaves_its_stop_and_no_house_starts_beside_the_guard(sc
     assert len(scene.street.writes()) == 2, "entry and stop, both the engine's"
 
 
-@pytest.mark.parametrize("scene", [("1 BUY; 2 BUY; 3 BUY; 5 EXIT",)], indirect=True)
+@pytest.mark.parametrize("scene", [("1 BUY; 2 BUY; 3 BUY; 4 EXIT",)], indirect=True)
 def test_an_engine_frozen_with_its_exit_on_the_way_is_not_helped_twice(scene):
     """The exit is taken by the exchange, and its answer comes when the engine hears nothing any more."""
     script = f"faults:\n  - {{kind: late_arrival, nth: 2, route: POST /orders/*, seconds: {2.5}}}\n"
