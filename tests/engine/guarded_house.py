@@ -32,21 +32,24 @@ from kitestring.market.sessions import sessions_for
 
 
 class FastClock:
-    """The exchange's time: read once, then the wall's at the exchange's speed."""
+    """The exchange's time: it stands until a file says when it went on, and runs at its speed from then."""
 
-    def __init__(self, root, speed):
-        self.speed, self.wall = speed, wall_now()
+    def __init__(self, root, speed, go):
+        self.speed, self.go, self.began = speed, go, None
         with urllib.request.urlopen(root + "/admin/state", timeout=5) as answer:
             text = json.load(answer)["data"]["time"]
         zone = dt.timezone(dt.timedelta(hours=5, minutes=30))
         self.market = instant_of(dt.datetime.fromisoformat(text).replace(tzinfo=zone))
 
     def now(self):
-        return self.market + round((wall_now() - self.wall) * self.speed)
+        if self.began is None and self.go.exists() and (text := self.go.read_text()):
+            self.began = int(text)
+        passed = 0 if self.began is None else wall_now() - self.began
+        return self.market + passed * self.speed
 
     async def wait_until(self, at):
         while (left := at - self.now()) > 0:  # noqa: ASYNC110 - no event tells that time has passed
-            await asyncio.sleep(min(left / SECOND / self.speed, 0.2))
+            await asyncio.sleep(min(left / SECOND / self.speed, 0.1))
 
 
 def plan_of(orders):
@@ -71,7 +74,7 @@ def plan_of(orders):
 
 
 async def main(orders, token):
-    plan, clock = plan_of(orders), FastClock(orders["root"], orders["speed"])
+    plan, clock = plan_of(orders), FastClock(orders["root"], orders["speed"], Path(orders["go"]))
     settings = local_settings(orders["root"], api_key="kitestring", write_timeout_s=2.0)
     ahead_s = (clock.now() - wall_now()) / SECOND
     guarding = Guarding(
