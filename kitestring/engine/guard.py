@@ -14,7 +14,6 @@ from typing import Final
 
 import msgspec
 
-from kitestring.broker.broker_books import Books
 from kitestring.broker.kite_errors import KiteReadFailed
 from kitestring.domain.errors import AnotherDayIsRunning
 from kitestring.domain.instants import NEVER, Instant
@@ -23,6 +22,7 @@ from kitestring.engine.guard_decision import (
     GuardPolicy,
     Mine,
     Plan,
+    Seen,
     Unseen,
     Withdraw,
     decide,
@@ -300,7 +300,7 @@ class Guard:
                     return "all is closed"
             await self._pause(self._terms.round_s if idle < 2 else self._terms.loss_every_s, halt)
 
-    def _plan(self, books: Books, owned: Owned, policy: GuardPolicy) -> Plan:
+    def _plan(self, books: Seen, owned: Owned, policy: GuardPolicy) -> Plan:
         hands = self._hands
         mine = Mine(owned=owned, guards=hands.tags, fresh=hands.fresh)
         shown = {order.tag for row in books.orders if (order := order_of(owned, row)) is not None}
