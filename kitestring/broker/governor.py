@@ -54,20 +54,23 @@ LANES: Final = {
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """The published limits, and how much of them the house uses. ``kept``: for exits and cancels only."""
+    """The published limits, and how much of them the house uses. ``kept``: for exits and cancels only.
+
+    The guard, a process of its own, counts for itself: what the engine leaves free is its share.
+    """
 
     per_second: int = 8
     kept_second: int = 2
     broker_per_second: int = 10
     """Never more than so many may reach the broker in one calendar second of its clock."""
-    per_minute: int = 400
+    per_minute: int = 360
     kept_minute: int = 80
-    per_day: int = 5_000
+    per_day: int = 4_900
     kept_day: int = 1_000
     modifications_per_order: int = 25
     quote_per_second: int = 1
     historical_per_second: int = 3
-    others_per_second: int = 10
+    others_per_second: int = 9
     kept_others: int = 5
     """Of the other calls: modifications and cancels count among them, and find this much room."""
     entry_waits_max: Instant = 5 * SECOND

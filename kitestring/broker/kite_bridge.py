@@ -45,7 +45,8 @@ class KiteBroker:
     """A ``Broker`` at Kite. ``start`` it in a running loop, and ``close`` it.
 
     ``entries_stopped`` is asked just before an entry leaves, however long it waited for its turn: a
-    reason keeps it here. ``journal`` is told to our own exchange only, which judges by it.
+    reason keeps it here. ``fenced`` is asked before every request that changes something, exits too: a
+    reason means that somebody else sends now, and this house never again. ``journal`` is told to our own exchange only, which judges by it.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class KiteBroker:
         governor: Governor | None = None,
         woken: Callable[[], None] = lambda: None,
         entries_stopped: Callable[[], str] = lambda: "",
+        fenced: Callable[[], str] = lambda: "",
         journal: str = "",
     ) -> None:
         self.merge = OrderBookMerge()
@@ -68,6 +70,7 @@ class KiteBroker:
             now=now,
             told=self._answered,
             entries_stopped=entries_stopped,
+            fenced=fenced,
             journal=journal,
         )
         self._client = client

@@ -69,6 +69,7 @@ class OrderTraffic:
         now: Callable[[], Instant],
         told: Callable[[], None],
         entries_stopped: Callable[[], str],
+        fenced: Callable[[], str] = lambda: "",
         journal: str = "",
     ) -> None:
         self.under_way: set[asyncio.Task[None]] = set()
@@ -78,6 +79,7 @@ class OrderTraffic:
         self._now = now
         self._told = told
         self._entries_stopped = entries_stopped
+        self._fenced = fenced
         self._journal = journal
 
     def take(self, command: Command) -> None:
@@ -129,6 +131,9 @@ class OrderTraffic:
 
     def _not_now(self, order: Tracked) -> str:
         """Why an order that has waited for its turn must not leave any more."""
+        fenced = self._fenced()
+        if fenced:
+            return fenced
         if any(change.cancels for change in order.changes):
             return "withdrawn before it left"
         return "" if order.exits else self._entries_stopped()
@@ -139,8 +144,9 @@ class OrderTraffic:
         async with turn as ticket:
             if change not in order.changes:
                 return  # The order is over: there is nothing left to change.
-            if ticket.refused:
-                outcome: SendOutcome = NotSent(why=ticket.refused)
+            why = ticket.refused or self._fenced()
+            if why:
+                outcome: SendOutcome = NotSent(why=why)
             else:
                 asked = self._asked(order, change)
                 self._merge.changing(order, change)
@@ -164,7 +170,7 @@ class OrderTraffic:
     async def _withdraw(self, row: OrderRow) -> None:
         """A second order under one of our tags."""
         async with self._line.turn(Call.CANCEL, exits=True, order=row.order_id) as ticket:
-            if not ticket.refused:
+            if not ticket.refused and not self._fenced():
                 await self._outcome(self._client.cancel(row.order_id, row.variety))
         self._told()
 

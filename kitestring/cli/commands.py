@@ -14,6 +14,7 @@ from kitestring.cli.alert_commands import alerts
 from kitestring.cli.answers import ANSWERS
 from kitestring.cli.doctor_command import doctor
 from kitestring.cli.exchange_command import exchange
+from kitestring.cli.guard_command import guard
 from kitestring.cli.login_kite import login_kite
 from kitestring.cli.replay_command import replay
 from kitestring.cli.run_day import Day, run_command, run_day
@@ -119,6 +120,7 @@ house.add_command(doctor)
 house.add_command(login_kite, "login-kite")
 house.add_command(login_kite, "login")
 house.add_command(alerts)
+house.add_command(guard)
 house.add_command(new)
 house.add_command(check)
 house.add_command(strategies)

@@ -32,6 +32,8 @@ class DayRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Which days of the bars; ``None`` is from their first, to their last."""
     days: int = 1
     """How many trading days of the synthetic market, one after the other."""
+    guarded: bool = True
+    """Live: a guard is kept beside it."""
 
     @property
     def many(self) -> bool:

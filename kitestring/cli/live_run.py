@@ -27,7 +27,9 @@ from kitestring.cli.doctor_command import SECRETS, doctor_lines, looked_at
 from kitestring.cli.login_flow import run_login
 from kitestring.domain.errors import ConfigError, NotLoggedIn
 from kitestring.domain.instants import SECOND, instant, ist_clock, ist_date
-from kitestring.engine.clocks import WallClock
+from kitestring.engine.clocks import WallClock, wall_now
+from kitestring.engine.guard_story import guard_lines
+from kitestring.engine.guarding import Guarding, guard_command
 from kitestring.engine.kite_link import open_kite
 from kitestring.engine.live_day import LiveClock
 from kitestring.engine.live_engine import LiveEngine, LivePlan
@@ -93,10 +95,25 @@ def run_live_day(
             "The checks before a live day failed; nothing was started.",
             do="mend what is marked ✗ above; kitestring doctor --config FILE looks again",
         )
-    result = asyncio.run(_trade(request, watcher, say, clock, store, stdin))
+    for line in guard_lines(request.artifacts):
+        say(line)
+    guarding = _guarding(request, secrets, clock) if request.guarded else None
+    if guarding is None:
+        say("No guard is kept beside this day.")
+    result = asyncio.run(_trade(request, watcher, say, clock, store, stdin, guarding))
     if not result.already_finished:
         write_report(find(request.artifacts, result.run))
     return result
+
+
+def _guarding(request: DayRequest, secrets: Path, clock: LiveClock) -> Guarding:
+    """A guard with the same settings, folder and login; no secret is on its command line."""
+    arguments = ["--config", request.file.name, "--artifacts", str(request.artifacts)]
+    arguments += ["--secrets", str(secrets)]
+    ahead_s = (clock.now() - wall_now()) / SECOND
+    if abs(ahead_s) > 1:  # A rehearsal's clock is the exchange's.
+        arguments += ["--ahead", f"{ahead_s:.3f}"]
+    return Guarding(request.artifacts, guard_command(*arguments))
 
 
 def _closed(today: dt.date, clock: LiveClock) -> str:
@@ -118,6 +135,7 @@ async def _trade(
     clock: LiveClock,
     store: TokenStore,
     stdin: IO[str],
+    guarding: Guarding | None = None,
 ) -> DayResult:
     today = ist_date(clock.now())
     token = await _token(store, clock, say)
@@ -189,6 +207,8 @@ async def _trade(
             cache=request.artifacts / "candles",
         ),
         ask,
+        beside=() if guarding is None else (guarding,),
+        unguarded=(lambda: "") if guarding is None else guarding.unguarded,
     )
     return await engine.start(watcher)
 

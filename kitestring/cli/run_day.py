@@ -107,6 +107,9 @@ class Day(click.ParamType[dt.date]):
 )
 @click.option("--login", is_flag=True, help="Log in to Kite first; paper needs no login.")
 @click.option(
+    "--no-guard", is_flag=True, help="Live: keep no guard beside it, because one runs elsewhere."
+)
+@click.option(
     "--feed",
     type=click.Choice(["synthetic", "tape", "bars"]),
     help="Market; synthetic if left out.",
@@ -164,6 +167,7 @@ def run_day(
     mode: str | None,
     engines: str | None,
     login: bool,
+    no_guard: bool,
     feed: str | None,
     tape: Path | None,
     bars: tuple[Path, ...],
@@ -235,6 +239,7 @@ def run_day(
         first=first,
         last=last,
         days=days or 1,
+        guarded=not no_guard,
     )
     if live:
         _trade_live(request, login=login, as_json=as_json)

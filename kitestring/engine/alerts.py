@@ -61,6 +61,7 @@ NOTED: Final = MappingProxyType(
         "not flat": AlertKind.EXIT_STUCK,
         "unprotected position": AlertKind.UNPROTECTED_POSITION,
         "guard acted": AlertKind.GUARD_ACTED,
+        "guard gone": AlertKind.GUARD_ACTED,
     }
 )
 """Notes that are alerts, by the last part of their kind: ``live: silence`` is a ``silence``."""

@@ -41,6 +41,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     config_hash: str
     without_stop: tuple[str, ...] = ()
     """Strategies that enter without a stop and are not declared exempt."""
+    halted: str = ""
+    """The HALT that stands, in words; empty where none does."""
 
 
 class Armed(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +71,8 @@ class Standing(StrEnum):
 def refusals(terms: Terms) -> list[str]:
     """Why these terms cannot be armed at all; empty if they can."""
     found: list[str] = []
+    if terms.halted:
+        found.append(f"{terms.halted.rstrip('.')}; if that is over, type: kitestring halt --lift")
     if terms.capital is None:
         found.append(
             "trading.live_capital is not set: write the rupees the house may trade with into the "

@@ -69,6 +69,8 @@ class DaySteps:
         self._journal = journal
         self._tape = tape
         self._follower = follower
+        self.before_sending: list[Callable[[int, Commit], None]] = []
+        """Who is told of a commit before anything of it can leave the house."""
         self._next_snapshot: Instant = 0
         self._encode: Callable[[object], bytes] = msgspec.msgpack.Encoder().encode
 
@@ -219,6 +221,8 @@ class DaySteps:
             frame_left=self._frame_left,
         )
         number = self._journal.commit(commit)
+        for tell in self.before_sending:
+            tell(number, commit)
         for command in commands:
             self._broker.carry_out(command, core.state.now)
         self._follower.committed(number, commit)

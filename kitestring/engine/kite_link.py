@@ -116,6 +116,7 @@ async def open_kite(
             now=clock.now,
             woken=ears.woken,
             entries_stopped=ears.entries_stopped,
+            fenced=ears.fenced,
             journal=str(ears.paths.journal),
             governor=governor,
         )

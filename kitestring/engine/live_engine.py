@@ -46,9 +46,12 @@ from kitestring.engine import arming
 from kitestring.engine.arming import Armed, ArmingFile, Terms
 from kitestring.engine.clocks import wall_now, wall_seconds
 from kitestring.engine.day_result import day_result
+from kitestring.engine.fence import Fence
+from kitestring.engine.guard_story import refuse_beside_a_guard, standing_halt
 from kitestring.engine.leaving import left_open, open_positions, stopping_on_signals
 from kitestring.engine.live_day import LiveBroker, LiveClock, LiveDay, LiveFeed
 from kitestring.engine.live_recovery import sent_today, taken_up, waiting_changes
+from kitestring.engine.pulse import Pulse
 from kitestring.engine.recovery import Story, read_story
 from kitestring.engine.replay import LIVE_NOTE
 from kitestring.engine.scribe import Scribe
@@ -159,6 +162,8 @@ class Ears(msgspec.Struct, frozen=True, kw_only=True):
     woken: Callable[[], None]
     hear: Callable[[Gap | Note], None]
     entries_stopped: Callable[[], str]
+    fenced: Callable[[], str]
+    """Asked before every request that changes something: a reason keeps it here, exits too."""
 
 
 class Beside(Protocol):
@@ -182,10 +187,18 @@ class LiveEngine:
     """Runs, or takes up again, one live day."""
 
     def __init__(
-        self, plan: LivePlan, open_link: OpenLink, ask: Ask, *, beside: Sequence[Beside] = ()
+        self,
+        plan: LivePlan,
+        open_link: OpenLink,
+        ask: Ask,
+        *,
+        beside: Sequence[Beside] = (),
+        unguarded: Callable[[], str] = lambda: "",
     ) -> None:
+        """``unguarded`` says why nobody watches this engine now: entries wait for the guard."""
         self._plan = plan
         self._beside = tuple(beside)
+        self._unguarded = unguarded
         self._open_link = open_link
         self._ask = ask
         self._day: LiveDay | None = None
@@ -194,6 +207,7 @@ class LiveEngine:
         self._armed_here: Armed | None = None
         self.arming = ArmingFile(plan.artifacts)
         self.halts = HaltFile(plan.artifacts)
+        self.fence = Fence(self.halts)
 
     # ── the seed's names ─────────────────────────────────────────────────────────────────────
 
@@ -205,6 +219,7 @@ class LiveEngine:
         """As ``run``, inside a running loop."""
         plan = self._plan
         with ExitStack() as held:
+            refuse_beside_a_guard(plan.artifacts)
             held.enter_context(InstanceLock(plan.artifacts, started_at=wall_now(), name="live"))
             paths = open_run(
                 plan.artifacts,
@@ -232,6 +247,7 @@ class LiveEngine:
                     woken=self._wake,
                     hear=self._hear,
                     entries_stopped=self._entries_stopped,
+                    fenced=self._fenced,
                 )
                 async with self._open_link(ears) as link:
                     return await self._attempt(paths, link, watcher, attempt)
@@ -310,7 +326,7 @@ class LiveEngine:
                 if self._stop_asked:
                     day.stop()
                 async with AsyncExitStack() as companions:
-                    for each in self._beside:
+                    for each in (Pulse(plan.artifacts, self.fence), *self._beside):
                         await companions.enter_async_context(each.attend(day, paths))
                     await day.run()
             finally:
@@ -375,6 +391,7 @@ class LiveEngine:
             open_positions=tuple(open_positions(core)),
             config_hash=plan.config_hash,
             without_stop=plan.without_stop,
+            halted=standing_halt(plan.artifacts),
         )
 
     async def _armed(
@@ -484,7 +501,10 @@ class LiveEngine:
             left = left_open(core)
             said = " ".join(left) if left else "Nothing is open."
             day.note("interrupted", f"Stopped by the operator; the same command goes on. {said}")
-            if kept is not None:
+            if self.fence.fallen:
+                day.note(f"{LIVE_NOTE}guard acted", f"The day ended here: {self.fence.fallen}.")
+                self.arming.clear()
+            elif kept is not None:
                 self.arming.write(msgspec.structs.replace(kept, in_use=False))
             return
         self.arming.clear()
@@ -539,8 +559,18 @@ class LiveEngine:
                 fact = msgspec.structs.replace(fact, kind=f"{LIVE_NOTE}{fact.kind}")
             self._day.hear(fact)
 
+    def _fenced(self) -> str:
+        """Asked just before anything leaves; once the guard has taken over, the day ends as well."""
+        why = self.fence.look()
+        if why and self._day is not None:
+            self._day.stop()
+        return why
+
     def _entries_stopped(self) -> str:
         """Asked just before an entry leaves, however long it waited for its turn."""
+        unguarded = self._unguarded()
+        if unguarded:
+            return unguarded
         if self.halts.stands:
             halt = self.halts.read()
             if halt is not None:

@@ -40,6 +40,10 @@ class Halt(msgspec.Struct, frozen=True, kw_only=True):
     at: Instant
     by: HaltedBy
     reason: str
+    flatten: bool = False
+    """The operator asks for more than no entries: whoever can shall close what we own."""
+    guard_epoch: int = 0
+    """The epoch of the last halt of the guard, this one or an earlier one; 0 before the first."""
 
     @property
     def sentence(self) -> str:
@@ -80,7 +84,19 @@ class HaltFile:
                 continue
         return found
 
-    def write(self, by: HaltedBy, reason: str, at: Instant) -> Halt:
+    @property
+    def guard_epoch(self) -> int:
+        """The epoch of the guard's last halt, also of one that was lifted; 0 before the first."""
+        found = 0
+        for path in (self.path, self._lifted):
+            try:
+                halt = msgspec.json.decode(path.read_bytes(), type=Halt)
+            except (OSError, msgspec.DecodeError):
+                continue
+            found = max(found, halt.guard_epoch)
+        return found
+
+    def write(self, by: HaltedBy, reason: str, at: Instant, *, flatten: bool = False) -> Halt:
         """Halt, with a new epoch. A halt of the guard is not replaced by an operator's.
 
         Raises ``DiskFailed``.
@@ -88,7 +104,15 @@ class HaltFile:
         standing = self.read()
         if standing is not None and standing.by is HaltedBy.GUARD and by is HaltedBy.OPERATOR:
             return standing
-        halt = Halt(epoch=self.epoch + 1, at=at, by=by, reason=reason)
+        epoch = self.epoch + 1
+        halt = Halt(
+            epoch=epoch,
+            at=at,
+            by=by,
+            reason=reason,
+            flatten=flatten,
+            guard_epoch=epoch if by is HaltedBy.GUARD else self.guard_epoch,
+        )
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(self.path, msgspec.json.encode(halt), durable=True)
@@ -103,10 +127,13 @@ class HaltFile:
         """Let entries be armed again; what was lifted, or ``None`` where nothing stood."""
         halt = self.read()
         if halt is not None:
-            # Kept aside: the next halt's epoch must be larger than this one's.
-            epoch = max(halt.epoch, self.epoch)
-            write_atomically(
-                self._lifted, msgspec.json.encode(msgspec.structs.replace(halt, epoch=epoch))
+            # Kept aside: the next halt's epoch must be larger than this one's, and an engine that
+            # the guard has stopped stays stopped, whenever it wakes up.
+            epoch, guard_epoch = (
+                max(halt.epoch, self.epoch),
+                max(halt.guard_epoch, self.guard_epoch),
             )
+            kept = msgspec.structs.replace(halt, epoch=epoch, guard_epoch=guard_epoch)
+            write_atomically(self._lifted, msgspec.json.encode(kept))
             self.path.unlink(missing_ok=True)
         return halt
