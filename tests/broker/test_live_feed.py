@@ -12,7 +12,7 @@ from kitestring.broker.kite_feed import LiveFeed, live_manifest, ticker_settings
 from kitestring.broker.kite_history import KiteHistory
 from kitestring.broker.kite_http import KiteHttp
 from kitestring.broker.kite_settings import local_settings
-from kitestring.broker.previous_closes import previous_closes
+from kitestring.broker.previous_closes import opening_quotes, previous_closes
 from kitestring.broker.secret_text import Secret
 from kitestring.broker.tick_inbox import TickInbox
 from kitestring.broker.ticker_events import FeedState
@@ -260,3 +260,21 @@ def test_closes_are_asked_for_five_hundred_at_a_time_one_call_a_second():
     assert closes == {}
     assert [count for count, _ in asked] == [500, 500, 100]
     assert all(b[1] - a[1] > 1 for a, b in itertools.pairwise(asked))
+
+
+def test_the_days_circuit_limits_come_from_the_same_quotes_and_stand_in_the_manifest(tmp_path):
+    async def play(stage):
+        settings = local_settings(stage.served.rest, api_key="kitestring")
+        async with KiteHttp(settings) as http:
+            client = KiteClient(settings, Secret(stage.token), http)
+            return await opening_quotes(client, [each.id for each in SHOWN])
+
+    quoted = in_virtual_time(play)
+    assert quoted.closes == {name: price(px) for name, px in PRICES.items()}
+    for name, (low, high) in quoted.bands.items():
+        assert 0 < low < price(PRICES[name]) < high
+    assert set(quoted.bands) == set(PRICES)
+    manifest = live_manifest(DAY, SHOWN, quoted.closes, price_bands=quoted.bands)
+    assert manifest.price_bands == quoted.bands
+    # The identity of the day does not hang on them: they move, and the day stays the same.
+    assert manifest.digest == live_manifest(DAY, SHOWN, quoted.closes).digest
