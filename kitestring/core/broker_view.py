@@ -43,7 +43,7 @@ from kitestring.domain.events import (
     OthersTrade,
     Resolution,
 )
-from kitestring.domain.ids import ClOrdId, ExecId, InstrumentId, OrderId, symbol_of
+from kitestring.domain.ids import ClOrdId, ExecId, InstrumentId, OrderId, StrategyId, symbol_of
 from kitestring.domain.instants import Instant, ist_clock
 from kitestring.domain.money import Money, Price, show_rupees
 from kitestring.domain.orders import (
@@ -158,7 +158,7 @@ class BrokerView:
         return cut(
             wants,
             book,
-            share_of(book, self._portfolio.books.values(), net),
+            share_of(book, self._due(), self._portfolio.books.values(), net),
             self._orders,
             self._views[book.instrument].instrument.lot_size,
             at,
@@ -166,18 +166,32 @@ class BrokerView:
         )
 
     def heard(self, order: Order, report: ExecutionReport, *, booked: bool) -> None:
-        """A report of an order of ours. An exit that fills leaves so much less for the next one."""
+        """A report of an order of ours. What closes leaves so much less for the next exit.
+
+        Unless the look had counted it already: then it is late, and the broker's net is what it was.
+        """
+        state = self.state
         if report.exec_type is ExecType.UNKNOWN:
-            self.state.curious = True
+            state.curious = True
             self._keep()
-        if not booked or not order.is_exit:
-            return
         key = position_key(order.instrument, order.product.value)
-        net = self.state.confirmed.get(key)
-        if net is not None:
-            left = net + report.last_qty * order.side.sign
-            self.state.confirmed[key] = left if left * net > 0 else 0
-            self._keep()
+        net = state.confirmed.get(key)
+        if not booked or net is None or net * order.side.sign >= 0:
+            return
+        known = max(state.counted.get(order.cl_ord_id, 0), order.cum_qty - report.last_qty)
+        left = net + max(order.cum_qty - known, 0) * order.side.sign
+        state.confirmed[key] = left if left * net > 0 else 0
+        self._keep()
+
+    def _due(self) -> dict[StrategyId, int]:
+        """What books hold once all is told that the broker has counted, where that is not told yet."""
+        due: dict[StrategyId, int] = {}
+        for tag, counted in self.state.counted.items():
+            order = self._orders.table.get(tag)
+            if order is not None and counted > order.cum_qty:
+                holds = due.get(order.strategy, self._portfolio.books[order.strategy].net_qty)
+                due[order.strategy] = holds + (counted - order.cum_qty) * order.side.sign
+        return due
 
     # ── looks ────────────────────────────────────────────────────────────────────────────────
 
@@ -218,6 +232,12 @@ class BrokerView:
         state.told = [name for name in state.told if name in state.seen]
         missing = [each.missing for each in found if each.missing is not None]
         state.confirmed = {each.key: each.theirs for each in missing}
+        rows = {row.cl_ord_id: row.cum_qty for row in snapshot.orders} if missing else {}
+        state.counted = {
+            tag: rows[tag]
+            for tag, order in self._orders.table.items()
+            if rows.get(tag, 0) > order.cum_qty
+        }
         for key, frozen in list(state.frozen.items()):
             if key in state.confirmed:
                 frozen.agreed = False
@@ -401,7 +421,7 @@ class BrokerView:
         theirs = state.confirmed.get(frozen.key, frozen.theirs)
         adopted = chosen is Resolution.ADOPT
         shares = [
-            (book, share_of(book, books, theirs) * (1 if book.net_qty > 0 else -1))
+            (book, share_of(book, {}, books, theirs) * (1 if book.net_qty > 0 else -1))
             for book in books
         ]
         turned = adopted and theirs and not any(share for _, share in shares)

@@ -8,7 +8,7 @@ new exits at the market are cut from the first look on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -16,7 +16,7 @@ import msgspec
 from kitestring.core.exits import Want
 from kitestring.core.order_manager import OrderManager
 from kitestring.core.reconciler import key_of
-from kitestring.domain.ids import ClOrdId
+from kitestring.domain.ids import ClOrdId, StrategyId
 from kitestring.domain.instants import Instant
 from kitestring.domain.orders import Order, OrderIntent, OrdStatus, Purpose
 from kitestring.domain.positions import Book
@@ -26,14 +26,17 @@ _RESTING: Final = (OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED)
 _WHY: Final = "larger than what the broker confirms"
 
 
-def share_of(book: Book, books: Iterable[Book], net: int) -> int:
-    """How much of the broker's net quantity of a position is this book's."""
+def share_of(book: Book, due: Mapping[StrategyId, int], books: Iterable[Book], net: int) -> int:
+    """How much of the broker's net quantity of a position is this book's.
+
+    ``due``: what each book holds once all is told that the broker has counted already.
+    """
     key, sign = key_of(book), 1 if book.net_qty > 0 else -1
     left = max(net * sign, 0)
     for each in books:
-        if key_of(each) != key or each.net_qty * sign <= 0:
+        if key_of(each) != key:
             continue
-        share = min(each.net_qty * sign, left)
+        share = min(max(due.get(each.strategy, each.net_qty) * sign, 0), left)
         if each is book:
             return share
         left -= share

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from kitestring.domain.ids import InstrumentId
+from kitestring.domain.ids import ClOrdId, InstrumentId
 from kitestring.domain.instants import Instant
 from kitestring.domain.money import Money, Price
 
@@ -39,6 +39,8 @@ class ViewState(msgspec.Struct, kw_only=True, array_like=True):
     """Those of them that stood in two looks and were said."""
     confirmed: dict[str, int] = msgspec.field(default_factory=dict)
     """By position: the broker's net where it is less than ours, less what we have exited since."""
+    counted: dict[ClOrdId, int] = msgspec.field(default_factory=dict)
+    """Of orders of ours: how much the last trusted look counts as filled, where we know of less."""
     frozen: dict[str, Frozen] = msgspec.field(default_factory=dict)
     banned: dict[InstrumentId, str] = msgspec.field(default_factory=dict)
     """Contracts in which nothing is entered again today, and why."""

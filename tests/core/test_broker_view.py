@@ -100,6 +100,28 @@ def test_a_fill_of_ours_that_is_told_late_is_waited_for():
     assert account.notes == ["explained"]
 
 
+def test_an_exit_is_not_cut_by_a_fill_that_the_look_had_counted_already():
+    """Both own ten; the first one's stop has filled and is not told yet when the other must leave."""
+    account = SharedAccount("2 BUY stop=-1", "2 BUY stop=-9; 4 EXIT").until("09:18:10")
+    account.late = True
+    account.tick("498.50").look(times=2)
+    account.late = False
+    assert (account.owned, account.net) == (20, 10)
+    account.until("09:20:01")
+    assert (account.owned, account.net) == (10, 0), "the other is out, without waiting"
+    account.tell_what_was_held_back()
+    assert (account.owned, account.net) == (0, 0)
+
+
+def test_a_fill_that_is_told_late_takes_nothing_from_what_is_confirmed():
+    account = SharedAccount("2 BUY stop=-1", "2 BUY stop=-9; 4 EXIT").until("09:18:10")
+    account.late = True
+    account.tick("498.50").look(times=2)
+    account.late = False
+    account.tell_what_was_held_back().until("09:20:01")
+    assert (account.owned, account.net) == (0, 0)
+
+
 # ── nothing explains it ──────────────────────────────────────────────────────────────────────
 
 
