@@ -10,8 +10,8 @@ from kitestring.domain.events import OperatorCommand, OperatorWord
 from kitestring.domain.orders import Side
 
 SCRIPTS = (
-    ("2 BUY stop=-5; 6 SELL stop=+5; 9 EXIT; 12 BUY stop=-3",),
-    ("2 SELL stop=+5", "3 SELL stop=+2; 8 EXIT; 10 SELL stop=+4"),
+    ("2 BUY stop=-5; 5 SELL stop=+5; 6 EXIT; 7 BUY stop=-3",),
+    ("2 SELL stop=+5", "2 SELL stop=+2; 5 EXIT; 6 SELL stop=+4"),
     ("2 BUY stop=-5 target=508", "2 BUY stop=-2 trail=3"),
 )
 STEPS = st.one_of(
@@ -54,7 +54,7 @@ def take(account, what, one, two):
 @example(SCRIPTS[1], [("market", 500, 90), ("market", 500, 90), ("bought", 15, False),
                       ("vanished", 12, 2), ("flatten", 0, 0)])  # fmt: skip
 def test_no_exit_exceeds_what_we_own_and_what_the_broker_holds(scripts, steps):
-    account = SharedAccount(*scripts)
+    account = SharedAccount(*scripts).until("09:18:05")
     for what, one, two in steps:
         take(account, what, one, two)
     account.look(times=2)
