@@ -364,4 +364,5 @@ def cells_of(core: TradingCore) -> dict[str, bytes]:
         cells[run.cell_key] = encode(run.cell)
     cells["risk/state"] = encode(core.risk.state)
     cells["core/state"] = encode(core.state)
+    cells["core/view"] = encode(core.view.state)
     return cells

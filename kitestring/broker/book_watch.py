@@ -17,6 +17,7 @@ from kitestring.broker.kite_errors import KiteAnswerStrange, KiteReadFailed, Str
 from kitestring.broker.kite_rows import OrderRow, Positions, TradeRow
 from kitestring.broker.order_book_merge import OrderBookMerge
 from kitestring.broker.order_doubts import BookRead
+from kitestring.broker.others_trades import TRADE_OF_OTHERS, Bystander
 from kitestring.broker.send_line import SendLine
 from kitestring.domain.events import Note
 from kitestring.domain.instants import Instant
@@ -79,6 +80,7 @@ class BookWatch:
         self._failing_since_s = 0.0
         self._failures = 0
         self._silent = False
+        self._bystander = Bystander()
 
     def look(self, *after_s: float) -> None:
         """Read the book so many seconds from now; at once without any."""
@@ -94,7 +96,7 @@ class BookWatch:
                 await self._read_book()
 
     async def refresh(self) -> str:
-        """Read orders, positions and orders again; why that failed, or nothing."""
+        """Read orders, trades, positions and orders again; why that failed, or nothing."""
         async with self._reading:
             try:
                 self.failed = await self._sandwich()
@@ -105,12 +107,13 @@ class BookWatch:
     async def _sandwich(self) -> str:
         for _ in range(SANDWICHES):
             before = await self._ask(Call.READ, self._client.orders)
+            trades = await self._ask(Call.READ, self._client.trades)
             positions = await self._ask(Call.READ, self._client.positions)
             after = await self._read_book()
             if after is None:
                 return self.failure.what if self.failure is not None else "a row cannot be read"
             if same_orders(before, after):
-                self.books = Books(after, positions.net, self._now())
+                self.books = Books(after, trades, positions.net, self._now())
                 return ""
         return f"orders kept changing between {SANDWICHES} pairs of reads"
 
@@ -194,6 +197,8 @@ class BookWatch:
             )
         )
         self._line.governor.book_holds(len(rows))
+        if not strange and (beside := self._bystander.look(rows, merge)):
+            self._note(TRADE_OF_OTHERS, beside)
         if trades is None and merge.wants_trades(rows):
             self.look(0.5)
         self._weigh(merge.distrust(began_s))

@@ -1,21 +1,23 @@
 """The broker's own books as they were last read whole: orders and positions of one moment.
 
-Orders, positions, orders again: only where both looks at the orders agree do the positions between
-them belong to them. A read that fails changes nothing; the old books stay, and say how old they are.
+Orders, trades, positions, orders again: only where both looks at the orders agree do the trades and
+positions between them belong to them. A read that fails changes nothing; the old books stay, and say how old they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
 
-from kitestring.broker.kite_rows import OrderRow, PositionRow
+from kitestring.broker.kite_rows import OrderRow, PositionRow, TradeRow
 from kitestring.broker.order_book_merge import OrderBookMerge
 from kitestring.broker.order_stage import house_status
+from kitestring.broker.others_trades import others_trades
 from kitestring.broker.tracked_orders import Sent
-from kitestring.domain.events import BrokerOrderRow, BrokerSnapshot
+from kitestring.domain.events import BrokerOrderRow, BrokerPosition, BrokerSnapshot
+from kitestring.domain.ids import InstrumentId
 from kitestring.domain.instants import SECOND, Instant
 from kitestring.domain.orders import OrdStatus
 
@@ -24,9 +26,10 @@ SANDWICHES: Final = 3
 
 
 class Books(msgspec.Struct, frozen=True):
-    """Orders and positions that belong together."""
+    """Orders, trades and positions that belong together."""
 
     orders: Sequence[OrderRow]
+    trades: Sequence[TradeRow]
     positions: Sequence[PositionRow]
     read_at: Instant
 
@@ -61,7 +64,7 @@ def snapshot_of(
         for order in merge.orders.values()
         if order.cl_ord_id not in shown and not order.over and order.sent is not Sent.UNKNOWN
     ]
-    why = distrust
+    why = distrust or contradiction(books, {order.instrument for order in merge.orders.values()})
     if failed:
         age_s = (at - books.read_at) / SECOND
         old = f"the books are {age_s:.0f} s old: {failed}"
@@ -77,7 +80,39 @@ def snapshot_of(
         read_at=books.read_at,
         trusted=not why,
         why=why,
+        others=others_trades(books.trades, books.orders, merge),
+        positions=tuple(
+            BrokerPosition(
+                instrument=position.instrument,
+                product=position.product.value,
+                net_qty=position.net_qty,
+                overnight_qty=position.overnight_qty,
+                average_px=position.average_px,
+                last_px=position.last_px,
+            )
+            for position in books.positions
+        ),
     )
+
+
+def contradiction(books: Books, contracts: Iterable[InstrumentId]) -> str:
+    """Where positions do not follow from the broker's own trades, in words; empty where they do.
+
+    What a contract began the day with and what was traded of it make its net over all products; a
+    conversion between products changes neither. Positions are known to lag behind orders and trades.
+    """
+    for instrument in sorted(contracts):
+        mine = [row for row in books.positions if row.instrument == instrument]
+        shown = sum(row.net_qty for row in mine)
+        due = sum(row.overnight_qty for row in mine) + sum(
+            trade.qty * trade.side.sign for trade in books.trades if trade.instrument == instrument
+        )
+        if shown != due:
+            return (
+                f"its positions show {shown} {instrument}, its own trades make {due}: one of the two"
+                " is old"
+            )
+    return ""
 
 
 def _row(row: OrderRow, merge: OrderBookMerge) -> BrokerOrderRow:

@@ -305,6 +305,10 @@ class OrderBookMerge:
             at,
         )
 
+    def owns(self, row: OrderRow) -> bool:
+        """Whether an order is one of ours, even if the broker has lost its tag."""
+        return self._ours(row) is not None
+
     def tag_of(self, row: OrderRow) -> str:
         """The tag a row goes under: ours where the order is ours, even if the broker has lost it."""
         order = self._ours(row)

@@ -10,6 +10,7 @@ import textwrap
 
 from kitestring.domain.charges import Charges
 from kitestring.domain.events import (
+    Adjustment,
     DaySealed,
     Discrepancy,
     Fact,
@@ -131,6 +132,11 @@ def _story_line(fact: Fact) -> str | None:
             return (
                 f"{ist_clock(fact.at)}  DIFFERENCE in {fact.what}: "
                 f"ours {fact.ours}, the broker's {fact.theirs}"
+            )
+        case Adjustment():
+            return (
+                f"{ist_clock(fact.at)}  ADJUSTED {fact.qty:+} {symbol_of(fact.instrument)} at "
+                f"{show_rupees(fact.px)}, without a trade · {fact.strategy}: {fact.reason}"
             )
         case Gap():
             return (

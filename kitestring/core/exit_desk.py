@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple, assert_never
 
+from kitestring.core.broker_view import BrokerView
 from kitestring.core.core_state import CoreState
 from kitestring.core.exits import WITHDRAW_AFTER, Exits, Want
 from kitestring.core.instrument_view import InstrumentView
@@ -83,7 +84,10 @@ class ExitDesk:
         "_views",
         "_wake",
         "state",
+        "view",
     )
+    view: BrokerView
+    """Put here by the core right after it is made: each of the two needs the other."""
 
     def __init__(
         self,
@@ -118,8 +122,9 @@ class ExitDesk:
         # Whatever a caller decided about the trade (leaving, a signal that waits) ends here.
         if book.net_qty:
             self._portfolio.touch(book)
-        for want in wants:
-            self._want(want)
+        if wants:
+            for want in self.view.clip(book, wants, self.state.now):
+                self.want(want)
         exits = self._exits
         if exits.notes:
             for kind, sentence in exits.notes:
@@ -130,7 +135,8 @@ class ExitDesk:
             exits.wake_at = NEVER
             self._schedule()
 
-    def _want(self, want: Want) -> None:
+    def want(self, want: Want) -> None:
+        """Send one thing that was asked for, and count it against the day's budgets."""
         match want:
             case OrderIntent():
                 self._send_exit(want)
@@ -162,13 +168,16 @@ class ExitDesk:
             trade = book.trade
             refused = order.status in (OrdStatus.REJECTED, OrdStatus.CANCELED)
             stays = book.net_qty * order.side.sign < 0
+            if applied.unasked and order.status is OrdStatus.CANCELED:
+                self.view.withdrawn(order, book, report)
             if refused and stays and trade is not None and trade.leaving is None:
                 # The reversal did not happen, but the strategy has left the old side.
                 trade.leaving = ExitReason.REVERSAL
         elif applied.finished and order.status is OrdStatus.REJECTED:
             sentence = self._exits.rejected(book, order, at)
         elif applied.finished and order.status is OrdStatus.CANCELED and applied.unasked:
-            sentence = self._exits.withdrawn(book, order, at)
+            if not self.view.withdrawn(order, book, report):
+                sentence = self._exits.withdrawn(book, order, at)
         elif kind in _UNCHANGED and order.is_exit and not order.status.terminal:
             self._exits.unchanged(book, order, at)
         elif order.is_exit and (applied.fill is not None or kind is ExecType.REPLACED):
@@ -205,13 +214,13 @@ class ExitDesk:
         """Take back what still rests of a book's entries."""
         for order in list(self._orders.working(book.strategy)):
             if not order.is_exit and order.status in RESTING:
-                self._want(CancelOrder(cl_ord_id=order.cl_ord_id, at=self.state.now, reason=reason))
+                self.want(CancelOrder(cl_ord_id=order.cl_ord_id, at=self.state.now, reason=reason))
 
     def halted(self, halt: HaltSession) -> None:
         """Entries are over for today: withdraw those that work, then run the halt's policy."""
         for order in self._orders.entries_working():
             if order.status in RESTING:
-                self._want(CancelOrder(cl_ord_id=order.cl_ord_id, at=self.state.now, reason="halt"))
+                self.want(CancelOrder(cl_ord_id=order.cl_ord_id, at=self.state.now, reason="halt"))
         if halt.policy is HaltPolicy.FLATTEN:
             for book in list(self._portfolio.books.values()):
                 if book.net_qty:
@@ -223,7 +232,7 @@ class ExitDesk:
             if order.is_exit or order.status not in RESTING:
                 continue
             if at - order.created_at >= ENTRY_PATIENCE:
-                self._want(CancelOrder(cl_ord_id=order.cl_ord_id, at=at, reason="entry went stale"))
+                self.want(CancelOrder(cl_ord_id=order.cl_ord_id, at=at, reason="entry went stale"))
             else:
                 self._wake(order.created_at + ENTRY_PATIENCE)
 
@@ -232,7 +241,8 @@ class ExitDesk:
         if order.is_exit or order.status not in RESTING:
             return
         squared_off = self.state.squared_off
-        over = self._risk.state.halted is not None or (
+        halted = self._risk.state.halted is not None or self.view.shut(order.instrument)
+        over = halted or (
             bool(squared_off)
             and self._ends_today(order.instrument, order.product)
             and self._market.instruments[order.instrument].segment.value in squared_off
@@ -242,7 +252,7 @@ class ExitDesk:
         if told is ExecType.CANCEL_REJECTED:
             self._wake(self.state.now + WITHDRAW_AFTER)  # Not at once again: see ``_on_timer``.
         else:
-            self._want(
+            self.want(
                 CancelOrder(cl_ord_id=order.cl_ord_id, at=self.state.now, reason="entries over")
             )
 

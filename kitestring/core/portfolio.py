@@ -16,10 +16,21 @@ from kitestring.core.cells import Dirty
 from kitestring.domain.bars import Bar
 from kitestring.domain.charges import NO_CHARGES, ChargeBook, Charges
 from kitestring.domain.errors import InvariantBroken
-from kitestring.domain.ids import InstrumentId, StrategyId, TradeId
+from kitestring.domain.events import Adjustment
+from kitestring.domain.ids import ClOrdId, InstrumentId, StrategyId, TradeId
+from kitestring.domain.instants import Instant
 from kitestring.domain.instruments import Instrument
 from kitestring.domain.money import ChargeUnits, Money, Price, charge_as_money
-from kitestring.domain.orders import ExecutionReport, ExitReason, Order, Product, Side
+from kitestring.domain.orders import (
+    ExecutionReport,
+    ExitReason,
+    Order,
+    OrdStatus,
+    OrdType,
+    Product,
+    Purpose,
+    Side,
+)
 from kitestring.domain.positions import Book, CarriedPosition, Fill, OpenTrade, RoundTrip
 
 CELL: Final = "book/"
@@ -144,6 +155,37 @@ class Portfolio:
         self._dirty[CELL + book.strategy] = book
         self._reindex(book)
         return fill, closed
+
+    def adjust(
+        self, book: Book, target: int, px: Price, at: Instant, *, source: str, reason: str
+    ) -> tuple[Adjustment, RoundTrip | None]:
+        """Bring a book to ``target`` by a person's word: valued at ``px``, free of charges, no fill."""
+        change = target - book.net_qty
+        side = Side.BUY if change > 0 else Side.SELL
+        told = Adjustment(
+            at=at,
+            strategy=book.strategy,
+            instrument=book.instrument,
+            product=book.product,
+            qty=change,
+            px=px,
+            source=source,
+            reason=reason,
+        )
+        order, fill = _stand_ins(book, side, abs(change), px, at, reason)
+        before, closed = book.realised, None
+        closing = min(abs(change), abs(book.net_qty)) if book.net_qty * change < 0 else 0
+        if closing:
+            assert book.trade is not None
+            if closing == abs(book.net_qty):
+                book.trade.leaving = ExitReason.ADJUSTED
+            closed = self._close(book, order, fill, closing, NO_CHARGES)
+        if abs(change) > closing:
+            self._open(book, order, fill, abs(change) - closing, NO_CHARGES)
+        self.realised = self.realised + (book.realised - before)
+        self._dirty[CELL + book.strategy] = book
+        self._reindex(book)
+        return told, closed
 
     def unrealised(self, marks: Mapping[InstrumentId, Price]) -> Money:
         """Rupees on open positions at the given marks, before charges."""
@@ -319,6 +361,43 @@ def _why(order: Order, trade: OpenTrade) -> ExitReason:
     if order.stop_px is not None:
         return ExitReason.TRAIL if trade.trailed else ExitReason.STOP
     return ExitReason.SIGNAL
+
+
+def _stand_ins(
+    book: Book, side: Side, qty: int, px: Price, at: Instant, reason: str
+) -> tuple[Order, Fill]:
+    """What booking asks of an order and a fill, for an adjustment; neither is ever recorded."""
+    nobody = ClOrdId("adjustment")
+    order = Order(
+        cl_ord_id=nobody,
+        strategy=book.strategy,
+        instrument=book.instrument,
+        side=side,
+        order_qty=qty,
+        ord_type=OrdType.MARKET,
+        product=book.product,
+        purpose=Purpose.EXIT,
+        reason=reason,
+        decision_px=px,
+        created_at=at,
+        updated_at=at,
+        status=OrdStatus.FILLED,
+    )
+    fill = Fill(
+        fill_id="",
+        cl_ord_id=nobody,
+        strategy=book.strategy,
+        instrument=book.instrument,
+        side=side,
+        qty=qty,
+        px=px,
+        at=at,
+        product=book.product,
+        decision_px=px,
+        slippage=Money(0),
+        charges=NO_CHARGES,
+    )
+    return order, fill
 
 
 def _part(amount: Money, qty: int, of: int) -> Money:

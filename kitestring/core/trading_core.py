@@ -20,17 +20,18 @@ from typing import Final, assert_never
 import msgspec
 
 from kitestring.core.account import Account
+from kitestring.core.broker_view import BrokerView, Hands
 from kitestring.core.cells import Dirty
 from kitestring.core.core_state import CELL, CoreState
 from kitestring.core.exit_desk import ENTRY_PATIENCE, RESTING, ExitDesk, Market, Ways
 from kitestring.core.exit_goal import Band, ExitGoals
 from kitestring.core.exits import Exits
 from kitestring.core.market_data_engine import MarketDataEngine
+from kitestring.core.operator_words import obey
 from kitestring.core.order_manager import OrderManager
 from kitestring.core.order_rules import judge, slices
 from kitestring.core.portfolio import Portfolio
-from kitestring.core.reconciler import differences
-from kitestring.core.risk_engine import HALT_CODES, EntryRequest, RiskEngine, Usage
+from kitestring.core.risk_engine import EntryRequest, RiskEngine, Usage
 from kitestring.core.settings import DaySettings, StrategySettings
 from kitestring.core.strategy import StrategyDefinition
 from kitestring.core.strategy_engine import StrategyEngine
@@ -39,14 +40,12 @@ from kitestring.domain.charges import ChargeBook
 from kitestring.domain.events import (
     BrokerSnapshot,
     DayOpening,
-    Discrepancy,
     Event,
     Fact,
     Gap,
     HistoryLoaded,
     Note,
     OperatorCommand,
-    OperatorWord,
     Reports,
     SessionEnded,
     StrategyOff,
@@ -65,7 +64,7 @@ from kitestring.domain.orders import (
     Side,
 )
 from kitestring.domain.ports import MarginModel
-from kitestring.domain.positions import Book, CarriedPosition
+from kitestring.domain.positions import Book, CarriedPosition, RoundTrip
 from kitestring.domain.sessions import Session
 from kitestring.domain.signals import Action, Signal
 from kitestring.domain.ticks import TickFrame
@@ -73,7 +72,6 @@ from kitestring.domain.verdicts import (
     Approved,
     Blocked,
     Command,
-    HaltPolicy,
     HaltSession,
     PlaceOrder,
     Reduced,
@@ -149,6 +147,21 @@ class TradingCore:
             self.state,
         )
         self._leave, self._settle = self.desk.leave, self.desk.settle
+        self.view = self.desk.view = BrokerView(
+            lambda: self.state,
+            self.orders,
+            self.portfolio,
+            self.market.views,
+            self.dirty,
+            Hands(
+                self._record,
+                self._book_fill,
+                self._changed,
+                self._settle,
+                self._leave,
+                self.desk.want,
+            ),
+        )
         self._ids = ClOrdIds(settings.run_key, settings.date)
         self._commands: list[Command] = []
         self._positions: dict[StrategyId, int] = {}
@@ -220,6 +233,7 @@ class TradingCore:
         self.portfolio.restore(cells)
         self.risk.restore(cells)
         self.strategies.restore(cells)
+        self.view.restore(cells)
         for name, book in self.portfolio.books.items():
             self._positions[name] = book.net_qty
         self._schedule()
@@ -259,8 +273,7 @@ class TradingCore:
         self.mark_carried(opening)
         for position in opening.positions:
             self._carry(position)
-        self.facts.append(opening)
-        self.must_commit = True
+        self._record(opening)
         self._schedule()
 
     def _carry(self, position: CarriedPosition) -> None:
@@ -273,6 +286,7 @@ class TradingCore:
             frozen = f"{key} trades {row.instrument} as {row.product} today"
             key = StrategyId(f"{key}, carried {instrument.symbol} {position.product}")
         book = self.portfolio.carry(position, key, frozen)
+        self.view.carry(position)
         if frozen:
             self._note(
                 "frozen",
@@ -333,14 +347,12 @@ class TradingCore:
 
     def _on_gap(self, gap: Gap) -> None:
         self.market.gap(gap)
-        self.facts.append(gap)
-        self.must_commit = True
+        self._record(gap)
 
     def _on_history(self, event: HistoryLoaded) -> None:
         self.market.load_history(event)
         self.strategies.warm(event.bars)
-        self.facts.append(event)
-        self.must_commit = True
+        self._record(event)
 
     # ── time ────────────────────────────────────────────────────────────────────────────────────
 
@@ -385,8 +397,7 @@ class TradingCore:
         if self.portfolio.trailing:
             self._trail(bars)
         for said in self.strategies.decide(bars, at, self._positions, self._reference):
-            self.facts.append(said)
-            self.must_commit = True
+            self._record(said)
             if isinstance(said, Signal):
                 self._signal(said)
             elif isinstance(said, StrategyOff):
@@ -414,8 +425,7 @@ class TradingCore:
                     f"{book.strategy} still holds {book.net_qty} {book.instrument} intraday (MIS) "
                     "after the close; a broker would square it off or carry it at your cost.",
                 )
-        self.facts.append(event)
-        self.must_commit = True
+        self._record(event)
 
     # ── what strategies say ─────────────────────────────────────────────────────────────────────
 
@@ -466,10 +476,10 @@ class TradingCore:
         standing = self.account.standing(settings, at, untrusted=self.state.untrusted)
         if settings.loss_max is not None:
             standing.strategy_pnl = book.result(view.last_px)
+        self.view.weigh(standing, book.instrument)
         standing.margin_per_unit = self.account.margin_with_room(view, settings.product, side)
         verdict = self.risk.check_entry(request, standing)
-        self.facts.append(verdict)
-        self.must_commit = True
+        self._record(verdict)
         match verdict:
             case Approved():
                 approved = verdict
@@ -533,8 +543,7 @@ class TradingCore:
 
     def _on_reports(self, event: Reports) -> None:
         self.state.now = max(self.state.now, event.received_at)
-        self.facts.append(event)
-        self.must_commit = True
+        self._record(event)
         for report in event.reports:
             self._report(report)
         for report in event.reports:
@@ -549,19 +558,15 @@ class TradingCore:
         applied = self.orders.apply(report)
         order = applied.order
         if applied.surprise:
-            self._distrust("order", applied.surprise, report.cl_ord_id)
+            self.view.distrust("order", applied.surprise, report.cl_ord_id)
         if order is None:
             return
+        self.view.heard(order, report, booked=applied.fill is not None)
         book = self.portfolio.books[order.strategy]
         waiting = book.trade.next_signal if book.trade is not None else None
         closed = None
         if applied.fill is not None:
-            fill, closed = self.portfolio.book(order, applied.fill)
-            self._positions[order.strategy] = book.net_qty
-            self.facts.append(fill)
-            if closed is not None:
-                self.facts.append(closed)
-                self.risk.trade_closed(closed)
+            closed = self._book_fill(order, applied.fill)
             trade = book.trade
             if trade is not None and trade.exit_at is not None:
                 self._wake(trade.exit_at)
@@ -575,6 +580,18 @@ class TradingCore:
         self._settle(book)
         if closed is not None and waiting is not None and book.net_qty == 0:
             self._reenter(waiting, book)
+
+    def _book_fill(self, order: Order, report: ExecutionReport) -> RoundTrip | None:
+        fill, closed = self.portfolio.book(order, report)
+        self._record(fill)
+        self._changed(self.portfolio.books[order.strategy], closed)
+        return closed
+
+    def _changed(self, book: Book, closed: RoundTrip | None) -> None:
+        self._positions[book.strategy] = book.net_qty
+        if closed is not None:
+            self._record(closed)
+            self.risk.trade_closed(closed)
 
     def _reenter(self, waiting: Signal, book: Book) -> None:
         """The old side is out; the reversal that waited for it goes on if its signal is still fresh."""
@@ -591,8 +608,7 @@ class TradingCore:
         self.state.next_watch = at + WATCH_EVERY
         halt = self.risk.watch(self.account.weigh(at))
         if halt is not None:
-            self.facts.append(halt)
-            self._halted(halt)
+            self._halt(halt)
         for row in self._capped:
             self._watch_strategy(row, at)
 
@@ -606,54 +622,30 @@ class TradingCore:
             self._note("strategy loss", f"{sentence} Its position is closed.")
             self._leave(book, ExitReason.STRATEGY_LOSS)
 
-    def _halted(self, halt: HaltSession) -> None:
-        self.must_commit = True
+    def _halt(self, halt: HaltSession) -> None:
+        self._record(halt)
         self.desk.halted(halt)
 
     def _on_operator(self, command: OperatorCommand) -> None:
         self.state.now = max(self.state.now, command.at)
-        self.facts.append(command)
-        self.must_commit = True
-        if command.word is OperatorWord.ARM:
-            self.risk.arm()
-        if command.word in (OperatorWord.STOP, OperatorWord.ARM):
-            return
-        flatten = command.word is OperatorWord.FLATTEN
-        policy = HaltPolicy.FLATTEN if flatten else HaltPolicy.KEEP_PROTECTED
-        code, sentence = HALT_CODES.get(command.word, "OPERATOR"), command.reason
-        if code == "OPERATOR":
-            sentence = f"The operator said {command.word}: {command.reason or 'no reason given'}."
-        halt = self.risk.halt(code, sentence, policy, command.at)
-        if halt is not None:
-            self.facts.append(halt)
-            self._halted(halt)
-        elif flatten:
-            for book in list(self.portfolio.books.values()):
-                if book.net_qty:
-                    self._leave(book, ExitReason.OPERATOR)
+        self._record(command)
+        obey(command, self.risk, self.view, self._halt, self._leave_all)
+
+    def _leave_all(self, reason: ExitReason) -> None:
+        for book in list(self.portfolio.books.values()):
+            if book.net_qty:
+                self._leave(book, reason)
 
     def _on_snapshot(self, snapshot: BrokerSnapshot) -> None:
         self.state.now = max(self.state.now, snapshot.at)
-        self.facts.append(snapshot)
-        self.must_commit = True
-        found = differences(snapshot, self.orders, self.portfolio)
-        if found:
-            for what, ours, theirs in found:
-                self.facts.append(Discrepancy(at=snapshot.at, what=what, ours=ours, theirs=theirs))
-            what, ours, theirs = found[0]
-            self.state.untrusted = f"{what}: we say {ours}, the broker says {theirs}"
-        elif self.state.untrusted:
-            self._note("explained", f"The broker's books agree again ({self.state.untrusted}).")
-            self.state.untrusted = ""
-
-    def _distrust(self, what: str, ours: str, theirs: str) -> None:
-        self.state.untrusted = f"{what}: {ours} ({theirs})"
-        self.facts.append(Discrepancy(at=self.state.now, what=what, ours=ours, theirs=theirs))
+        self._record(snapshot)
+        self.view.hear(snapshot)
+        self._schedule()
 
     @property
     def wants_snapshot(self) -> bool:
         """A surprise is unexplained: the broker's books should be read."""
-        return bool(self.state.untrusted)
+        return bool(self.state.untrusted) or self.view.wants_look
 
     # ── what everything is measured against ─────────────────────────────────────────────────────
 
@@ -682,5 +674,8 @@ class TradingCore:
         self.next_due_at = wakes[0] if wakes and wakes[0] < due_at else due_at
 
     def _note(self, kind: str, sentence: str) -> None:
-        self.facts.append(Note(at=self.state.now, kind=kind, sentence=sentence))
+        self._record(Note(at=self.state.now, kind=kind, sentence=sentence))
+
+    def _record(self, fact: Fact) -> None:
+        self.facts.append(fact)
         self.must_commit = True

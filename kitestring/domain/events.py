@@ -9,8 +9,8 @@ import msgspec
 from kitestring.domain.bars import Bar, BarFrame
 from kitestring.domain.ids import InstrumentId, StrategyId
 from kitestring.domain.instants import Instant
-from kitestring.domain.money import Money
-from kitestring.domain.orders import ExecutionReport
+from kitestring.domain.money import Money, Price
+from kitestring.domain.orders import ExecutionReport, Product, Side
 from kitestring.domain.positions import CarriedPosition, Fill, RoundTrip
 from kitestring.domain.signals import Signal
 from kitestring.domain.ticks import TickFrame
@@ -61,6 +61,19 @@ class OperatorWord(StrEnum):
     """Somebody has: lifts what DISARM stopped, and nothing else."""
     FAULT = "fault"
     """Not a person's word: the engine's own, after it had to rebuild the house from its journal."""
+    RESOLVE = "resolve"
+    """What becomes of a position on which the broker's books and ours do not agree."""
+
+
+class Resolution(StrEnum):
+    """What a person decides about a position that is not explained."""
+
+    ADOPT = "adopt"
+    """The broker's net is ours now."""
+    RELEASE = "release"
+    """It is not ours any more; the house forgets it."""
+    FLATTEN = "flatten"
+    """Close what the broker confirms, then it is done."""
 
 
 class OperatorCommand(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="operator"):
@@ -69,6 +82,9 @@ class OperatorCommand(msgspec.Struct, frozen=True, kw_only=True, array_like=True
     at: Instant
     word: OperatorWord
     reason: str = ""
+    instrument: str = ""
+    """For RESOLVE: which one, in full (``NSE:INFY``)."""
+    resolution: Resolution | None = None
 
 
 class Gap(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="gap"):
@@ -90,6 +106,32 @@ class BrokerOrderRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True)
     cum_qty: int
 
 
+class OthersTrade(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """One trade of today in the same account that no order of ours made."""
+
+    trade_id: str
+    order_id: str
+    instrument: InstrumentId
+    product: str
+    side: Side
+    qty: int
+    px: Price
+    at: Instant
+    rms: bool = False
+    """The broker's risk desk did it, not the account's owner."""
+
+
+class BrokerPosition(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """One position as the broker shows it, closed ones too: what it began the day with, and its prices."""
+
+    instrument: InstrumentId
+    product: str
+    net_qty: int
+    overnight_qty: int
+    average_px: Price
+    last_px: Price
+
+
 class BrokerSnapshot(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="snapshot"):
     """The broker's own books at one moment: its orders of today with our tags and its net quantities."""
 
@@ -102,6 +144,10 @@ class BrokerSnapshot(msgspec.Struct, frozen=True, kw_only=True, array_like=True,
     trusted: bool = True
     """Whether they can be compared with ours at all; ``why`` says why not."""
     why: str = ""
+    others: tuple[OthersTrade, ...] = ()
+    """Today's trades of orders that are not ours, in the order of time."""
+    positions: tuple[BrokerPosition, ...] = ()
+    """Empty where nobody else trades in the account."""
 
 
 class DayOpening(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="opening"):
@@ -187,6 +233,23 @@ class Note(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="note
     sentence: str
 
 
+class Adjustment(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="adjustment"):
+    """A quantity that entered or left a book without a trade of which we know, because a person said so.
+
+    ``px`` is what it is valued at and ``source`` where that price comes from. It is no fill.
+    """
+
+    at: Instant
+    strategy: StrategyId
+    instrument: InstrumentId
+    product: Product
+    qty: int
+    """Signed: what was added to the book's net quantity."""
+    px: Price
+    source: str
+    reason: str
+
+
 class RunOpened(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="run_opened"):
     """The first record of a run: what it is made of."""
 
@@ -249,5 +312,6 @@ Fact = (
     | RunOpened
     | DaySealed
     | DayOpening
+    | Adjustment
 )
 """Everything the journal may hold of a step; the tags are the schema."""

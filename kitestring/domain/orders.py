@@ -82,6 +82,11 @@ class ExitReason(StrEnum):
     STRATEGY_LOSS = "strategy's loss limit"
     EXPIRY = "expiry"
     """A carried contract ends today; the house closes it before the close."""
+    MANUAL = "by hand"
+    """Closed by the account's owner past the house, from the phone for example."""
+    RMS = "broker's risk desk"
+    ADJUSTED = "adjustment"
+    """Given up by a person's word, without a trade of which the house knows."""
 
 
 class OrdStatus(StrEnum):

@@ -45,6 +45,8 @@ class AlertKind(StrEnum):
     EXIT_STUCK = "exit stuck"
     UNPROTECTED_POSITION = "unprotected position"
     GUARD_ACTED = "guard acted"
+    NOT_OURS = "touched by others"
+    FROZEN = "frozen"
     DAY_SUMMARY = "day summary"
 
 
@@ -62,6 +64,12 @@ NOTED: Final = MappingProxyType(
         "unprotected position": AlertKind.UNPROTECTED_POSITION,
         "guard acted": AlertKind.GUARD_ACTED,
         "guard gone": AlertKind.GUARD_ACTED,
+        "trade of others": AlertKind.NOT_OURS,
+        "closed by others": AlertKind.NOT_OURS,
+        "cancelled by hand": AlertKind.NOT_OURS,
+        "frozen": AlertKind.FROZEN,
+        "resolved": AlertKind.FROZEN,
+        "resolve": AlertKind.FROZEN,
     }
 )
 """Notes that are alerts, by the last part of their kind: ``live: silence`` is a ``silence``."""
@@ -120,7 +128,7 @@ class AlertRules:
             case Discrepancy():
                 text = (
                     f"{fact.what}: ours {fact.ours}, the broker's {fact.theirs}. No new entries "
-                    "until it is explained."
+                    "there until it is explained."
                 )
                 yield AlertKind.UNKNOWN_ORDER, fact.at, text
             case Reports():

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
 from typing import Final, Protocol
 
+from kitestring.broker.others_trades import TRADE_OF_OTHERS
 from kitestring.core.trading_core import TradingCore
 from kitestring.domain.events import (
     BrokerSnapshot,
@@ -38,9 +39,15 @@ from kitestring.engine.replay import LIVE_NOTE
 TURN_S: Final = 0.02
 """How long the loop may take from a full inbox before the network tasks have a turn."""
 LOOK_EVERY: Final = 60 * SECOND
-"""How often the broker's books are read and compared although nothing is unexplained."""
+"""How often the broker's books are read and compared although nothing of ours is open."""
+LOOK_WHILE_OPEN: Final = 15 * SECOND
+"""The same while we hold something or an order of ours works."""
+LOOK_BEFORE: Final = 5 * SECOND
+"""So long before a square-off the books are read once more."""
 LOOK_AGAIN: Final = 5 * SECOND
 """After books that could not be read."""
+OLD_AFTER: Final = 45 * SECOND
+"""Books that could not be read for so long are not believed: entries wait."""
 SILENT_AFTER: Final = 15 * SECOND
 """No frame for so long, while a market trades, is a silence: said, and a gap when ticks return."""
 LAST_WORDS: Final = 10 * SECOND
@@ -123,6 +130,7 @@ class LiveDay(DaySteps):
         self._looking = False
         self._looked_at: Instant = 0
         self._next_look: Instant = 0
+        self._compared_at: Instant = 0
         self._last_frame_at: Instant = 0
         self._silent = False
         self._flat_by: Instant = NEVER
@@ -178,8 +186,9 @@ class LiveDay(DaySteps):
         why = await self._live_broker.refresh()
         if why:
             self.note(f"{LIVE_NOTE}books", f"The broker's books could not be read: {why}.")
-        else:
-            self._compare()
+        # Also where they could not: then the core hears that it may believe nothing.
+        self._compare()
+        self._next_look = self._clock.now() + (LOOK_AGAIN if why else SNAPSHOT_EVERY)
         return why
 
     async def _live(self) -> None:
@@ -209,8 +218,10 @@ class LiveDay(DaySteps):
         self._catch_up(-1, self._clock.now())
         if isinstance(heard, Note):
             self.record(heard)
-        else:
-            self.tell(heard)
+            return
+        self.tell(heard)
+        if isinstance(heard, Gap):
+            self._next_look = 0  # What happened meanwhile is in the broker's books.
 
     def _take_live_frame(self, frame: TickFrame) -> None:
         at, last = frame.received_at, self._last_frame_at
@@ -227,6 +238,8 @@ class LiveDay(DaySteps):
         self._catch_up(now, now)
         for note in self._live_broker.notes():
             self.record(Note(at=note.at, kind=f"{LIVE_NOTE}{note.kind}", sentence=note.sentence))
+            if note.kind == TRADE_OF_OTHERS:
+                self._next_look = now
         quiet_since = self._quiet_since()
         if now - quiet_since >= SILENT_AFTER and not self._silent and self._trades(now):
             self._silent = True
@@ -286,8 +299,22 @@ class LiveDay(DaySteps):
             return
         self._looking = True
         self._looked_at = at
-        self._next_look = at + LOOK_EVERY
+        self._next_look = at + self._look_every(at)
         self._begin(self._refresh())
+
+    def _look_every(self, at: Instant) -> Instant:
+        """How long the books just read may stand."""
+        core = self.core
+        every = LOOK_EVERY
+        if core.view.uneasy:
+            every = LOOK_AGAIN
+        elif core.portfolio.open_by_instrument or any(core.orders.all_working()):
+            every = LOOK_WHILE_OPEN
+        for session in core.sessions.values():
+            before = session.square_off_at - LOOK_BEFORE
+            if at < before < at + every:
+                every = before - at
+        return every
 
     async def _refresh(self) -> None:
         try:
@@ -299,6 +326,8 @@ class LiveDay(DaySteps):
             self._next_look = min(self._next_look, now + LOOK_AGAIN)
             sentence = f"The broker's books were not read: {why}."
             self.hear(Note(at=now, kind=f"{LIVE_NOTE}books", sentence=sentence))
+            if now - self._compared_at >= OLD_AFTER:
+                self._compare()  # They are not believed for ever: the core hears how old they are.
             return
         # At once: a report that came in between would make the two differ.
         self._compare()
@@ -310,7 +339,10 @@ class LiveDay(DaySteps):
         """Tell the books just read, after every report that was heard by then."""
         now = self._clock.now()
         self._catch_up(-1, now)
-        self.tell(self._live_broker.snapshot(now))
+        snapshot = self._live_broker.snapshot(now)
+        if snapshot.trusted:
+            self._compared_at = now
+        self.tell(snapshot)
 
     # ── tasks ────────────────────────────────────────────────────────────────────────────────
 

@@ -90,9 +90,17 @@ def explain(recorded: Recorded, name: str) -> Explained:
     called: dict[str, str] = {}
     for row in table.values():
         called |= dict.fromkeys((row.cl_ord_id, row.order_id, *row.exec_ids), row.cl_ord_id)
-    called |= {fact.fill_id: fact.cl_ord_id for fact in facts if isinstance(fact, Fill)}
+    fills = [fact for fact in facts if isinstance(fact, Fill)]
+    called |= {fact.fill_id: fact.cl_ord_id for fact in fills if fact.cl_ord_id in table}
     called |= dict.fromkeys(trades, "")
     called.pop("", None)
+    for fact in fills:
+        if fact.cl_ord_id not in table and name in (fact.fill_id, fact.cl_ord_id):
+            raise ConfigError(
+                f"{name} was not ours: others closed {fact.qty} of {fact.strategy} with their order"
+                f" {fact.cl_ord_id}.",
+                do=f"what they closed: python -m kitestring why {fact.strategy}",
+            )
     name = _meant(name.strip().removeprefix("'"), called, recorded.run)
     trade = next((one for trade_id, one in trades.items() if trade_id == name), None)
     tags = [called[name]] if trade is None else _tags_of(trade, facts, table)

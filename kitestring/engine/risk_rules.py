@@ -100,6 +100,11 @@ _WITHOUT_KEY: Final = (
     ("REENTRY_WAIT", "Not so soon after an exit (strategies: wait_minutes)."),
     ("REENTRIES", "Entered again often enough today (strategies: max_reentries)."),
     ("ORDER_UNTRUSTED", ""),
+    (
+        "BROKER_DIFFERS",
+        "The broker's books differ from ours in this contract (docs/decisions/0014).",
+    ),
+    ("TOUCHED_BY_HAND", "A person or the broker closed or withdrew ours in it; not again today."),
     ("MARKS_UNKNOWN", ""),
     ("STOP_REQUIRED", ""),
     ("BOOK_CONFLICT", ""),

@@ -29,7 +29,7 @@ from kitestring.core.settings import StrategySettings
 from kitestring.core.strategy import INPUT_FIELDS, Inputs, StrategyDefinition
 from kitestring.core.strategy_engine import StrategyEngine
 from kitestring.domain.bars import Bar
-from kitestring.domain.events import Fact, HistoryLoaded
+from kitestring.domain.events import Adjustment, Fact, HistoryLoaded
 from kitestring.domain.ids import InstrumentId, StrategyId
 from kitestring.domain.instants import Instant
 from kitestring.domain.money import Price
@@ -143,6 +143,11 @@ def hear_again(
                 assert isinstance(fill, Fill)
                 if fill.strategy == settings.name:
                     position[settings.name] += fill.qty * fill.side.sign
+        elif kind is Adjustment:
+            for fact in group:
+                assert isinstance(fact, Adjustment)
+                if fact.strategy == settings.name:
+                    position[settings.name] += fact.qty
     status = engine.status()[0]
     return Hearing(
         said=tuple(said),

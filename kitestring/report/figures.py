@@ -111,6 +111,7 @@ def figures(facts: RunFacts) -> Figures:
     open_qty: dict[InstrumentId, int] = {}
     for fill in facts.fills:
         turnover = turnover + fill.px * (fill.qty * facts.multiplier(fill.instrument))
+    for fill in (*facts.fills, *facts.adjusted):
         signed = fill.qty * fill.side.sign
         open_qty[fill.instrument] = open_qty.get(fill.instrument, 0) + signed
     ends_at = curve[-1].net if curve else Money(0)
@@ -155,7 +156,7 @@ def equity_curve(facts: RunFacts) -> tuple[CurvePoint, ...]:
     ticking.sort(key=lambda bar: bar.close_at)
     if not ticking and not facts.fills:
         return ()
-    fills = sorted(facts.fills, key=lambda fill: fill.at)
+    fills = sorted((*facts.fills, *facts.adjusted), key=lambda fill: fill.at)
     marks: dict[InstrumentId, Price] = {}
     held: dict[InstrumentId, int] = {}
     cash, charges, taken, at_bar = Money(0), NO_CHARGES, 0, 0

@@ -14,8 +14,10 @@ import msgspec
 from kitestring.core.market_data_engine import MarketDataEngine
 from kitestring.core.settings import RiskSettings
 from kitestring.domain.bars import Bar, BarFrame
+from kitestring.domain.charges import NO_CHARGES
 from kitestring.domain.errors import StoreError
 from kitestring.domain.events import (
+    Adjustment,
     DaySealed,
     Discrepancy,
     Fact,
@@ -32,6 +34,8 @@ from kitestring.domain.events import (
 from kitestring.domain.ids import InstrumentId
 from kitestring.domain.instants import SECOND
 from kitestring.domain.instruments import Instrument
+from kitestring.domain.money import Money
+from kitestring.domain.orders import Side
 from kitestring.domain.ports import Manifest
 from kitestring.domain.positions import Fill, RoundTrip
 from kitestring.domain.signals import Signal
@@ -54,6 +58,7 @@ Told = (
     | StrategyOff
     | MarketDataFault
     | Discrepancy
+    | Adjustment
     | Gap
     | OperatorCommand
     | Note
@@ -93,6 +98,8 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     tape_lost: str
     """Why there are no minutes from the tape; empty when there are."""
     fills: tuple[Fill, ...]
+    adjusted: tuple[Fill, ...] = ()
+    """What a person adjusted: it moves quantity and cash, and is neither turnover nor an order."""
     trades: tuple[RoundTrip, ...]
     signals: tuple[Signal, ...]
     refusals: tuple[Blocked, ...]
@@ -183,6 +190,7 @@ def _gathered(
         minutes=minutes,
         tape_lost=tape_lost,
         fills=tuple(fact for fact in facts if isinstance(fact, Fill)),
+        adjusted=tuple(_as_fill(fact) for fact in facts if isinstance(fact, Adjustment)),
         trades=tuple(fact for fact in facts if isinstance(fact, RoundTrip)),
         signals=tuple(fact for fact in facts if isinstance(fact, Signal)),
         refusals=tuple(fact for fact in facts if isinstance(fact, Blocked)),
@@ -192,6 +200,24 @@ def _gathered(
             fact for fact in facts if isinstance(fact, Reports | ModifyOrder | CancelOrder)
         ),
         story=tuple(fact for fact in facts if isinstance(fact, Told)),
+    )
+
+
+def _as_fill(adjusted: Adjustment) -> Fill:
+    """For adding up, what a person adjusted counts like a trade free of charges."""
+    return Fill(
+        fill_id="adjustment",
+        cl_ord_id=f"adjustment of {adjusted.strategy}",
+        strategy=adjusted.strategy,
+        instrument=adjusted.instrument,
+        side=Side.BUY if adjusted.qty > 0 else Side.SELL,
+        qty=abs(adjusted.qty),
+        px=adjusted.px,
+        at=adjusted.at,
+        product=adjusted.product,
+        decision_px=adjusted.px,
+        slippage=Money(0),
+        charges=NO_CHARGES,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from kitestring.domain.charges import Charges
 from kitestring.domain.events import (
+    Adjustment,
     Discrepancy,
     Gap,
     MarketDataFault,
@@ -260,6 +261,12 @@ def _told(fact: Told) -> tuple[Instant, str, str]:
             return fact.at, f"{fact.strategy} failed and was switched off: {fact.error}", "bad"
         case Discrepancy():
             said = f"Difference in {fact.what}: ours {fact.ours}, the broker's {fact.theirs}"
+            return fact.at, said, "bad"
+        case Adjustment():
+            said = (
+                f"{fact.strategy}: {fact.qty:+} {symbol_of(fact.instrument)} without a trade, valued at"
+                f" {rupees(fact.px)}, {fact.source} ({fact.reason})"
+            )
             return fact.at, said, "bad"
         case MarketDataFault():
             return fact.at, f"{symbol_of(fact.instrument)}: {fact.sentence}", "warn"

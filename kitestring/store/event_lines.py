@@ -13,6 +13,7 @@ from typing import Final, Literal
 
 from kitestring.domain.bars import Bar
 from kitestring.domain.events import (
+    Adjustment,
     BrokerSnapshot,
     DayOpening,
     DaySealed,
@@ -113,7 +114,8 @@ def _line_of(
     | Note
     | RunOpened
     | DaySealed
-    | DayOpening,
+    | DayOpening
+    | Adjustment,
 ) -> Line:
     match fact:
         case Signal():
@@ -212,6 +214,15 @@ def _line_of(
                 "version": fact.version,
             }
             return None, "run_opened", "info", made_of
+        case Adjustment():
+            adjusted: dict[str, Cell] = {
+                "strategy": fact.strategy,
+                **_instrument(fact.instrument),
+                "sentence": f"Adjusted by {fact.qty:+} without a trade: {fact.reason}",
+                "quantity": fact.qty,
+                "price": _rupees(fact.px),
+            }
+            return fact.at, "adjustment", "warning", adjusted
         case DaySealed():
             sealed = f"The day is over: {fact.orders} orders, {fact.fills} fills"
             result: dict[str, Cell] = {

@@ -87,6 +87,10 @@ SEALED = DaySealed(
         (Note(at=OPEN, kind="exit refused", sentence="Band."), "exit stuck", "Band."),
         (Note(at=OPEN, kind="unprotected position", sentence="No stop."), "unprotected position", "No stop."),
         (Note(at=OPEN, kind="guard acted", sentence="Reduced."), "guard acted", "Reduced."),
+        (Note(at=OPEN, kind="closed by others", sentence="Sold."), "touched by others", "Sold."),
+        (Note(at=OPEN, kind="cancelled by hand", sentence="Gone."), "touched by others", "Gone."),
+        (Note(at=OPEN, kind="frozen", sentence="4 of 10."), "frozen", "4 of 10."),
+        (Note(at=OPEN, kind="resolved", sentence="Ours."), "frozen", "Ours."),
     ],
 )  # fmt: skip
 def test_every_kind_comes_from_a_fact_of_the_journal(fact, kind, words):
