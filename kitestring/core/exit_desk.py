@@ -122,7 +122,7 @@ class ExitDesk:
         # Whatever a caller decided about the trade (leaving, a signal that waits) ends here.
         if book.net_qty:
             self._portfolio.touch(book)
-        if wants:
+        if wants or self.view.state.confirmed:  # Also what rests already may be too large now.
             for want in self.view.clip(book, wants, self.state.now):
                 self.want(want)
         exits = self._exits

@@ -59,6 +59,7 @@ from kitestring.domain.money import Money, Price
 from kitestring.domain.orders import (
     ExecutionReport,
     ExitReason,
+    Order,
     Product,
     Purpose,
     Side,
@@ -488,7 +489,7 @@ class TradingCore:
             case Blocked():
                 return False
             case HaltSession():
-                self._halted(verdict)
+                self.desk.halted(verdict)
                 return False
             case _:
                 assert_never(verdict)
