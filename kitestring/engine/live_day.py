@@ -295,7 +295,8 @@ class LiveDay(DaySteps):
     def _look_at_the_books(self, at: Instant) -> None:
         """Start reading the books, once a second at most; the snapshot is told when it is there."""
         if self._looking or at < self._looked_at + SNAPSHOT_EVERY:
-            self._next_look = min(self._next_look, self._looked_at + SNAPSHOT_EVERY)
+            # As soon as may be; an instant that is over would ring for ever.
+            self._next_look = self._looked_at + SNAPSHOT_EVERY
             return
         self._looking = True
         self._looked_at = at
