@@ -49,6 +49,17 @@ class HistoryLoaded(msgspec.Struct, frozen=True, kw_only=True, array_like=True, 
     """SHA-256 of the bars, so that a restart warms up on exactly the same ones."""
 
 
+class Resolution(StrEnum):
+    """What a person decides about a position that is not explained."""
+
+    ADOPT = "adopt"
+    """The broker's net is ours now."""
+    RELEASE = "release"
+    """It is not ours any more; the house forgets it."""
+    FLATTEN = "flatten"
+    """Close what the broker confirms."""
+
+
 class OperatorWord(StrEnum):
     """What a person at the keyboard may order."""
 
@@ -61,6 +72,8 @@ class OperatorWord(StrEnum):
     """Somebody has: lifts what DISARM stopped, and nothing else."""
     FAULT = "fault"
     """Not a person's word: the engine's own, after it had to rebuild the house from its journal."""
+    RESOLVE = "resolve"
+    """A person decides about a position that is not explained."""
 
 
 class OperatorCommand(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="operator"):
@@ -69,6 +82,8 @@ class OperatorCommand(msgspec.Struct, frozen=True, kw_only=True, array_like=True
     at: Instant
     word: OperatorWord
     reason: str = ""
+    instrument: str = ""
+    resolution: Resolution | None = None
 
 
 class Gap(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="gap"):
