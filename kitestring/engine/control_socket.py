@@ -82,7 +82,13 @@ class ControlSocket:
         place = self._folder / SOCKET
         try:
             place = self._place()
-            server = await asyncio.start_unix_server(served, sock=_bound(place), limit=LINE_MAX)
+            bound = _bound(place)
+            try:
+                server = await asyncio.start_unix_server(served, sock=bound, limit=LINE_MAX)
+            except BaseException:
+                bound.close()
+                self._take_away(place)
+                raise
         except (OSError, NotImplementedError) as error:
             sentence = (
                 f"No second terminal today: {place} cannot be opened ({error}). The HALT file and "
