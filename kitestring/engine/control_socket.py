@@ -59,10 +59,13 @@ class ControlSocket:
         """See ``Beside``. A door that cannot be opened costs the day its second terminal only."""
         words = ControlWords(day, paths, self._halts, self._watch, self._guard)
 
-        async def served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task is not None
+        def came(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            # A task of our own: the library would call its cancellation a fault of the loop.
+            task = asyncio.get_running_loop().create_task(served(reader, writer))
             self._clients.add(task)
+            task.add_done_callback(self._clients.discard)
+
+        async def served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             try:
                 if len(self._clients) > CLIENTS_MAX:
                     await _say(writer, Answered(ok=False, says="Too many terminals at once."))
@@ -75,7 +78,6 @@ class ControlSocket:
                 sentence = f"A word of a second terminal failed: {type(error).__name__}: {error}."
                 day.hear(Note(at=day.now(), kind=f"{LIVE_NOTE}fault", sentence=sentence))
             finally:
-                self._clients.discard(task)
                 writer.close()
 
         server = None
@@ -84,7 +86,7 @@ class ControlSocket:
             place = self._place()
             bound = _bound(place)
             try:
-                server = await asyncio.start_unix_server(served, sock=bound, limit=LINE_MAX)
+                server = await asyncio.start_unix_server(came, sock=bound, limit=LINE_MAX)
             except BaseException:
                 bound.close()
                 self._take_away(place)
@@ -105,6 +107,7 @@ class ControlSocket:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
+            await asyncio.sleep(0)  # what was closed has a turn to be gone
 
     def _place(self) -> Path:
         """Where the socket goes; a folder whose path is too long only says where it is instead."""

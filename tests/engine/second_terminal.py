@@ -1,5 +1,6 @@
 """A second terminal at a live day in virtual time: its words without the socket, which has no place there."""
 
+import asyncio
 from contextlib import asynccontextmanager
 
 from kitestring.engine.control_words import Asked, ControlWords
@@ -32,7 +33,14 @@ class Terminal:
 
     def trade(self, stage, script, **options):
         """A day with this terminal beside it, as a task of the running loop."""
-        import asyncio
-
         engine = stage.engine(script, beside=self.beside, **options)
         return asyncio.get_running_loop().create_task(engine.start(NobodyWatches()))
+
+
+async def until(condition, within_s=60):
+    """Wait for something to come true; of the world's time, at most so long."""
+    for _ in range(within_s * 50):
+        if condition():
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("it did not come to that")

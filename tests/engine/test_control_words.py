@@ -1,10 +1,11 @@
 """What a second terminal says to a live day, judged by the exchange's books and the day's journal."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 from live_stage import at, on_stage
-from second_terminal import Terminal
+from second_terminal import Terminal, until
 
 from kitestring.core.risk_engine import NOT_ARMED
 from kitestring.domain.errors import ConfigError
@@ -35,7 +36,9 @@ def test_a_halt_is_confirmed_when_entries_are_blocked_and_costs_no_exit(tmp_path
         began = stage.clock.now()
         answer = await terminal.say("halt", reason="I go out")
         took = stage.clock.now() - began
-        resting = [row["order_type"] for row in stage.orders() if row["status"] == "TRIGGER PENDING"]
+        resting = [
+            row["order_type"] for row in stage.orders() if row["status"] == "TRIGGER PENDING"
+        ]
         again = await terminal.say("halt", reason="twice")
         await day
         return answer, took, resting, again, stage.held(), stage.orders()
@@ -61,8 +64,7 @@ def test_a_halt_file_of_anybody_is_noticed_within_a_quarter_second(tmp_path, by)
         await stage.until("10:00:30")
         HaltFile(tmp_path).write(by, "no heartbeat", stage.clock.now())
         began = stage.clock.now()
-        while terminal.day.core.risk.state.halted is None:
-            await asyncio.sleep(0.01)
+        await until(lambda: terminal.day.core.risk.state.halted is not None)
         took = stage.clock.now() - began
         armed = ArmingFile(tmp_path).read()
         await day
@@ -180,14 +182,11 @@ def test_a_look_at_the_day_says_all_of_it(tmp_path):
 class InboxOnly:
     """A day of which nothing but the inbox is there: what ``resolve`` means is the core's."""
 
-    class core:
-        instruments = dict.fromkeys(["NSE:INFY", "NFO:NIFTY26NOVFUT", "NSE:SBIN", "BSE:SBIN"])
-
-        class state:
-            untrusted = "INFY: we say 10, the broker says 0"
-
     def __init__(self):
         self.heard = []
+        named = ["NSE:INFY", "NFO:NIFTY26NOVFUT", "NSE:SBIN", "BSE:SBIN"]
+        state = SimpleNamespace(untrusted="INFY: we say 10, the broker says 0")
+        self.core = SimpleNamespace(instruments=dict.fromkeys(named), state=state)
 
     def order(self, word, reason, **more):
         command = OperatorCommand(at=at("10:00"), word=word, reason=reason, **more)
@@ -256,8 +255,7 @@ def test_only_a_person_or_the_session_arms_again(tmp_path):
         day = terminal.trade(stage, SCRIPT)
         await stage.until("10:00:20")
         stage.stage.reach.flush_tokens()
-        while terminal.day.core.risk.state.halted is None:
-            await asyncio.sleep(0.1)
+        await until(lambda: terminal.day.core.risk.state.halted is not None)
         code = terminal.day.core.risk.state.halted.code
         await terminal.say("halt", reason="enough")
         stage.log_in()
