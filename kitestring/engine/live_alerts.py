@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from kitestring.domain.instants import Instant
+from kitestring.domain.instants import MINUTE, Instant
 from kitestring.domain.ports import Commit
 from kitestring.engine.alert_channels import Channel
 from kitestring.engine.alert_post import AlertPost
@@ -30,7 +30,7 @@ class LiveAlerts:
         first: Follower,
         folder: Path,
         title: str,
-        alive_at: Instant,
+        opens_at: Instant,
         commits: Iterable[tuple[int, Commit]],
     ) -> None:
         self._alerts: DayAlerts | None = None
@@ -41,7 +41,8 @@ class LiveAlerts:
                 first=first,
                 folder=folder,
                 title=title,
-                alive_at=alive_at,
+                alive_at=opens_at - MINUTE,
+                begins_at=opens_at,
                 commits=commits,
             )
 

@@ -35,7 +35,7 @@ from kitestring.domain.events import (
     RunOpened,
 )
 from kitestring.domain.ids import InstrumentId
-from kitestring.domain.instants import MINUTE, Instant
+from kitestring.domain.instants import Instant
 from kitestring.domain.instruments import Segment
 from kitestring.domain.money import Money
 from kitestring.domain.orders import Order
@@ -383,7 +383,7 @@ class LiveEngine:
             first=scribe,
             folder=paths.folder,
             title=f"Kitestring LIVE {plan.settings.date}",
-            alive_at=min(session.open_at for session in plan.sessions.values()) - MINUTE,
+            opens_at=min(session.open_at for session in plan.sessions.values()),
             commits=journal.commits(),
         )
 
