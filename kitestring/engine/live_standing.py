@@ -47,11 +47,12 @@ def standing_of(
     halted = core.risk.state.halted
     halt = halts.read()
     said = guard() if guard is not None else ""
+    entries = halted.sentence if halted is not None else ""
     if halt is not None and halt.by is HaltedBy.GUARD:
         said = "the guard has taken over: this engine sends nothing"
-    entries = halt.sentence if halt is not None else ""
-    if not entries and halted is not None:
-        entries = halted.sentence
+        entries = halt.sentence
+    elif halt is not None:
+        entries = entries or halt.sentence
     return LiveStanding(
         state=state_view(core, mode=paths.mode, run=paths.folder.name, commit=0),
         armed=halted is None or halted.code != NOT_ARMED,
