@@ -163,3 +163,22 @@ def test_exits_go_on_being_tried_from_a_refused_address_and_one_that_is_taken_en
     assert (result.open_positions, stage.held()) == ({}, 0)
     assert words_heard(tmp_path)[-1] is OperatorWord.ARM
     assert result.trades == 2
+
+
+def test_a_login_arms_nothing_that_no_person_has_armed(tmp_path):
+    async def play(stage):
+        first = Terminal(tmp_path).trade(stage, SCRIPT)
+        await stage.until("10:04:00")
+        await stage.die(first)
+        second = Terminal(tmp_path).trade(stage, SCRIPT, types=False)
+        await stage.until("10:04:30")
+        stage.stage.reach.flush_tokens()
+        await stage.until("10:04:50")
+        stage.log_in()
+        result = await second
+        return result, stage.held(), stage.orders()
+
+    result, held, orders = on_stage(play, tmp_path)
+    assert (held, result.open_positions) == (0, {})
+    assert [row["transaction_type"] for row in orders] == ["BUY", "SELL", "SELL"]
+    assert words_heard(tmp_path) == [OperatorWord.ARM, OperatorWord.DISARM]
