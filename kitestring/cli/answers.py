@@ -294,6 +294,8 @@ def _latest_mode(artifacts: Path) -> str:
 
 def _asked_itself(artifacts: Path) -> tuple[LiveStanding | None, str]:
     """What a live day says of itself; or nothing, and why where one runs but does not answer."""
+    if not any((artifacts / "live" / name).exists() for name in ("control.sock", "control.path")):
+        return None, ""  # a paper day's status does not wait for the programs of a live one
     from kitestring.cli.control_line import NoAnswer, NoEngine, ask  # noqa: PLC0415 - --help must be fast
     from kitestring.engine.control_words import Asked  # noqa: PLC0415 - as above
 

@@ -31,7 +31,11 @@ def ask(artifacts: Path, asked: Asked) -> Answered:
     within_s = BOOKS_WITHIN_S + 5 if asked.word == "reconcile" else ANSWER_WITHIN_S
     place = where(artifacts)
     if place is None:
-        raise NoEngine(f"No live day runs in {artifacts}.", do="name its folder with --artifacts")
+        raise NoEngine(
+            f"No live day runs in {artifacts}.",
+            do="name its folder with --artifacts; what is open without a day that runs has its stops "
+            "at the broker and nothing else",
+        )
     ends_at = time.monotonic() + within_s
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:

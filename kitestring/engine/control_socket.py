@@ -91,7 +91,7 @@ class ControlSocket:
                 bound.close()
                 self._take_away(place)
                 raise
-        except (OSError, NotImplementedError) as error:
+        except (OSError, NotImplementedError, AttributeError) as error:  # Windows has none
             sentence = (
                 f"No second terminal today: {place} cannot be opened ({error}). The HALT file and "
                 "Ctrl-C work without it."

@@ -13,9 +13,10 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from kitestring.domain.events import OperatorCommand, OperatorWord
+from kitestring.domain.events import Note, OperatorCommand, OperatorWord
 from kitestring.engine.arming import ArmingFile
 from kitestring.engine.live_day import LiveDay
+from kitestring.engine.replay import LIVE_NOTE
 from kitestring.store.halt_file import HaltedBy, HaltFile
 from kitestring.store.paths import RunPaths
 
@@ -59,8 +60,15 @@ class HaltWatch:
 
     async def _watch(self, day: LiveDay) -> None:
         looks = 0
+        said = False
         while True:
-            self.look(day)
+            try:
+                self.look(day)
+            except OSError as error:  # the next look may find it well; the broker's gate looks too
+                if not said:
+                    said = True
+                    sentence = f"The HALT file cannot be looked for: {error.strerror}."
+                    day.hear(Note(at=day.now(), kind=f"{LIVE_NOTE}fault", sentence=sentence))
             looks += 1
             if looks % _WAKE_EVERY == 0:
                 day.wake()
