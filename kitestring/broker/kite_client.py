@@ -54,6 +54,7 @@ from kitestring.broker.kite_wire import (
     word_in_path,
 )
 from kitestring.broker.secret_text import Secret
+from kitestring.broker.session_health import SessionHealth
 from kitestring.domain.ids import InstrumentId, OrderId
 from kitestring.domain.instants import Instant, ist
 
@@ -73,10 +74,11 @@ class KiteClient:
     A call that is cancelled from outside has an unknown outcome, like one that timed out.
     """
 
-    __slots__ = ("_headers", "_http", "_placed", "settings")
+    __slots__ = ("_headers", "_http", "_placed", "health", "settings")
 
     def __init__(self, settings: KiteSettings, token: Secret, http: KiteHttp) -> None:
         self.settings = settings
+        self.health = SessionHealth()
         self._http = http
         self._placed: set[OrderId] = set()
         """Ids given to our new orders: the same one again is an old answer, not a new order."""
@@ -116,13 +118,16 @@ class KiteClient:
     async def _send(
         self, request: WireRequest, *, of: OrderId | None = None, journal: str = ""
     ) -> SendOutcome:
-        headers = self._headers
+        session = headers = self._headers
         if journal:
             headers = headers | {JOURNAL_HEADER: journal}
         answer = await self._http.call(
             request, within_s=self.settings.write_timeout_s, headers=headers
         )
-        return self._outcome(answer, of)
+        outcome = self._outcome(answer, of)
+        if session is self._headers:  # else there was a login meanwhile: old news
+            self.health.sent(outcome)
+        return outcome
 
     def _outcome(self, answer: Answer | NoAnswer, of: OrderId | None) -> SendOutcome:
         """What an answer proves. ``of``: the order a change was asked of."""
@@ -253,15 +258,19 @@ class KiteClient:
     async def _read(self, path: str, *query: tuple[str, str]) -> bytes:
         """The ``data`` of an answer, as JSON text."""
         request = read_request(path, *query)
+        session = self._headers
         answer = await self._answered(path, request, self.settings.read_timeout_s)
         envelope = _enveloped(answer)
         if envelope is None or not envelope.succeeded:
             raise self._failed(path, answer)
+        if session is self._headers:
+            self.health.answered()
         return bytes(envelope.data)  # type: ignore[arg-type]  # a success has data
 
     async def _answered(self, path: str, request: WireRequest, within_s: float) -> Answer:
         """An answer with status 200; anything else raises."""
-        answer = await self._http.call(request, within_s=within_s, headers=self._headers)
+        session = self._headers
+        answer = await self._http.call(request, within_s=within_s, headers=session)
         if isinstance(answer, NoAnswer):
             cause = ReadFailure.BROKEN_OFF
             if answer.timed_out:
@@ -270,7 +279,10 @@ class KiteClient:
                 cause = ReadFailure.UNREACHABLE
             raise KiteReadFailed(path, cause, f"{answer.why}.", status=answer.status)
         if answer.status != 200:
-            raise self._failed(path, answer)
+            failed = self._failed(path, answer)
+            if failed.cause is ReadFailure.TOKEN and session is self._headers:
+                self.health.refused(failed.why.rstrip("."))
+            raise failed
         return answer
 
     def _believed(self, path: str, raw: bytes, reader: Callable[[bytes], _Row]) -> _Row:

@@ -50,6 +50,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     status: int
     content_type: str
     body: bytes
+    date: str = ""
+    """When it was made, by the server's clock, as it says so itself."""
 
 
 class NoAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,6 +190,7 @@ class KiteHttp:
                     status=status,
                     content_type=_media_type(response.headers.getall("Content-Type", ())),
                     body=bytes(body),
+                    date=response.headers.get("Date", ""),
                 )
         except TimeoutError:
             why = f"no whole answer within {within_s:g} s"

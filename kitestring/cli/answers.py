@@ -18,6 +18,7 @@ from kitestring.domain.instants import Instant
 
 if TYPE_CHECKING:
     from kitestring.cli.status_lines import Status
+    from kitestring.engine.live_standing import LiveStanding
     from kitestring.store.paths import RunPaths
     from kitestring.store.run_reader import Recorded
 
@@ -220,18 +221,32 @@ def journal_verify(run: str | None, *, artifacts: Path, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--mode", type=click.Choice(["paper", "live"]), default="paper", help="Which state.")
+@click.option(
+    "--mode",
+    type=click.Choice(["paper", "live"]),
+    help="Which state; if left out, a live day that runs, or else the latest of the two.",
+)
 @_artifacts
 @_as_json
-def status(*, mode: str, artifacts: Path, as_json: bool) -> None:
-    """Say how the day stands, from its state file: fits a phone, and works while the day runs."""
-    from kitestring.cli.status_lines import status_answer, status_lines  # noqa: PLC0415 - --help must be fast
+def status(*, mode: str | None, artifacts: Path, as_json: bool) -> None:
+    """Say how the day stands: fits a phone, and works while the day runs.
 
-    found = _status(artifacts, mode)
+    A live day that runs is asked itself; anything else is told from its state file, with its age.
+    """
+    from kitestring.cli.status_lines import live_lines, status_answer, status_lines  # noqa: PLC0415 - --help must be fast
+
+    live, why = _asked_itself(artifacts) if mode != "paper" else (None, "")
+    if live is not None:
+        if as_json:
+            _say_json(live)
+        else:
+            _say(live_lines(live))
+        return
+    found = _status(artifacts, mode or _latest_mode(artifacts))
     if as_json:
         _say_json(status_answer(found))
     else:
-        _say(status_lines(found))
+        _say(status_lines(found) + ([why] if why else []))
 
 
 @click.command("rules-of-risk")
@@ -265,6 +280,31 @@ ANSWERS = (why, explain, status, rules_of_risk, days, compare, export, journal)
 
 def _state_file(artifacts: Path, mode: str) -> Path:
     return artifacts / "checkpoints" / f"{mode}_state_latest.json"
+
+
+def _latest_mode(artifacts: Path) -> str:
+    """The mode whose state was written last."""
+    written = {
+        mode: file.stat().st_mtime
+        for mode in ("paper", "live")
+        if (file := _state_file(artifacts, mode)).exists()
+    }
+    return max(written, key=written.__getitem__, default="paper")
+
+
+def _asked_itself(artifacts: Path) -> tuple[LiveStanding | None, str]:
+    """What a live day says of itself; or nothing, and why where one runs but does not answer."""
+    if not any((artifacts / "live" / name).exists() for name in ("control.sock", "control.path")):
+        return None, ""  # a paper day's status does not wait for the programs of a live one
+    from kitestring.cli.control_line import NoAnswer, NoEngine, ask  # noqa: PLC0415 - --help must be fast
+    from kitestring.engine.control_words import Asked  # noqa: PLC0415 - as above
+
+    try:
+        return ask(artifacts, Asked(word="status")).standing, ""
+    except NoEngine:
+        return None, ""
+    except NoAnswer as silent:
+        return None, str(silent)
 
 
 def _status(artifacts: Path, mode: str) -> Status:

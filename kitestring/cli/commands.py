@@ -12,10 +12,12 @@ import click
 from kitestring import __version__
 from kitestring.cli.alert_commands import alerts
 from kitestring.cli.answers import ANSWERS
+from kitestring.cli.control_commands import CONTROLS
 from kitestring.cli.doctor_command import doctor
 from kitestring.cli.exchange_command import exchange
 from kitestring.cli.guard_command import guard
 from kitestring.cli.login_kite import login_kite
+from kitestring.cli.morning_command import morning
 from kitestring.cli.replay_command import replay
 from kitestring.cli.run_day import Day, run_command, run_day
 from kitestring.cli.strategy_commands import check, new, strategies
@@ -119,12 +121,13 @@ house.add_command(replay)
 house.add_command(doctor)
 house.add_command(login_kite, "login-kite")
 house.add_command(login_kite, "login")
+house.add_command(morning)
 house.add_command(alerts)
 house.add_command(guard)
 house.add_command(new)
 house.add_command(check)
 house.add_command(strategies)
-for answer in ANSWERS:
+for answer in (*CONTROLS, *ANSWERS):
     house.add_command(answer)
 
 

@@ -20,7 +20,7 @@ from kitestring.cli.day_lines import (
     progress_line,
     start_lines,
 )
-from kitestring.cli.keyboard import can_listen, listening, press
+from kitestring.cli.keyboard import LiveKeys, can_listen, listening, press
 from kitestring.domain.events import Fact
 from kitestring.domain.ids import symbol_of
 from kitestring.domain.instants import HOUR, IST_OFFSET, Instant, ist_clock
@@ -34,6 +34,8 @@ from kitestring.store.state_store import StateView
 
 if TYPE_CHECKING:
     from rich.live import Live
+
+    from kitestring.engine.attendance import LiveHelm
 
 FILLS_SHOWN = 3
 REPEATS_SHOWN = 3
@@ -110,6 +112,8 @@ class LiveConsole(PlainConsole):
         "_last_refusal",
         "_last_signal",
         "_live",
+        "_live_helm",
+        "_live_keys",
         "_look",
         "_now",
         "_pending",
@@ -121,6 +125,8 @@ class LiveConsole(PlainConsole):
         self._day: DayStarted | None = None
         self._live: Live | None = None
         self._helm: Helm | None = None
+        self._live_helm: LiveHelm | None = None
+        self._live_keys = LiveKeys()
         self._look: Callable[[], StateView] | None = None
         self._now: tuple[Instant, DaySnapshot] | None = None
         self._drawn_at = 0.0
@@ -158,14 +164,29 @@ class LiveConsole(PlainConsole):
         """Hear keys and look closely until the day's last frame."""
         self._helm, self._look = helm, look
         try:
-            if self._keys is not None and can_listen(self._keys):
-                with listening(self._keys, self._pressed):
-                    yield
-            else:
-                self._keys = None
+            with self._hearing():
                 yield
         finally:
             self._helm = self._look = None
+
+    @contextmanager
+    def attending_live(self, helm: LiveHelm) -> Iterator[None]:
+        """The same for a live day (``LiveAttendant``): its keys halt, flatten and stop."""
+        self._live_helm = helm
+        try:
+            with self._hearing():
+                yield
+        finally:
+            self._live_helm = None
+
+    @contextmanager
+    def _hearing(self) -> Iterator[None]:
+        if self._keys is not None and can_listen(self._keys):
+            with listening(self._keys, self._pressed):
+                yield
+        else:
+            self._keys = None
+            yield
 
     def progress(
         self, at: Instant, done_frames: int, total_frames: int, snapshot: DaySnapshot
@@ -210,7 +231,10 @@ class LiveConsole(PlainConsole):
             self._pending.clear()
 
     def _pressed(self, keys: str) -> None:
-        if self._helm is not None and press(self._helm, keys):
+        if self._live_helm is not None:
+            if self._live_keys.press(self._live_helm, keys):
+                self._draw()
+        elif self._helm is not None and press(self._helm, keys):
             self._draw()
 
     def _draw(self) -> None:
@@ -224,14 +248,17 @@ class LiveConsole(PlainConsole):
             self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
         at, snapshot = self._now
         day, size = self._day, self._live.console.size
+        live = None if self._live_helm is None else self._live_helm.look()
         picture = Picture(
             title=f"{day.mode.upper()} {day.date:%a %d %b %Y} · {day.feed}",
             at=at,
             snapshot=snapshot,
-            view=None if self._look is None else self._look(),
+            view=live.state if live is not None else None if self._look is None else self._look(),
+            live=live,
+            asks=self._live_keys.asks if live is not None else "",
             opens_at=day.opens_at,
             closes_at=day.closes_at,
-            pace="" if self._helm is None else pace_words(self._helm),
+            pace=self._pace(),
             keys=self._keys is not None,
             last_signal=self._last_signal,
             last_refusal=self._last_refusal,
@@ -239,6 +266,11 @@ class LiveConsole(PlainConsole):
         )
         self._live.update(panel(picture, size.width, size.height), refresh=True)
         self._drawn_at = time.monotonic()
+
+    def _pace(self) -> str:
+        if self._live_helm is not None:
+            return "stopping" if self._live_helm.stopping else ""
+        return "" if self._helm is None else pace_words(self._helm)
 
 
 def pace_words(helm: Helm) -> str:

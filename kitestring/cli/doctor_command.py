@@ -48,7 +48,7 @@ def doctor(*, config: Path | None, artifacts: Path, as_json: bool) -> None:
     from kitestring.engine.preflight import may_start  # noqa: PLC0415 - as above
 
     file = load_config(DEFAULT_FILE if config is None else config)
-    checks = looked_at(file, artifacts, wall_now())
+    checks = looked_at(file, artifacts, wall_now(), ahead_s=clock_ahead_s(file, wall_now))
     if as_json:
         import msgspec  # noqa: PLC0415 - needed here only
 
@@ -67,6 +67,7 @@ def looked_at(
     source: Callable[[socket.AddressFamily, str], str | None] | None = None,
     secrets: Path = SECRETS,
     environment: Mapping[str, str] | None = None,
+    ahead_s: float | None = None,
 ) -> list[Check]:
     """Every check that suits the settings: paper needs no login, no list and no address."""
     import os  # noqa: PLC0415 - needed here only
@@ -84,7 +85,7 @@ def looked_at(
     key = "trading.live_capital" if live else "trading.paper_capital"
     checks = [
         preflight.check_python(),
-        preflight.check_clock(now, None),
+        preflight.check_clock(now, ahead_s),
         preflight.check_calendar(ist_date(now)),
         preflight.check_modes((secrets, *sorted(secrets.glob("*.env")))),
         preflight.check_disk(artifacts),
@@ -101,6 +102,18 @@ def looked_at(
             ),
         ]
     return checks
+
+
+def clock_ahead_s(file: ConfigFile, now: Callable[[], Instant]) -> float | None:
+    """How far the broker's clock is ahead of ours; paper asks nobody."""
+    import asyncio  # noqa: PLC0415 - needed here only
+
+    from kitestring.broker.broker_clock import broker_ahead_s  # noqa: PLC0415 - --help must be fast
+    from kitestring.cli.config import Mode  # noqa: PLC0415 - as above
+
+    if file.config.trading.mode is not Mode.LIVE:
+        return None
+    return asyncio.run(broker_ahead_s(file.config.kite, now))
 
 
 def source_address(family: socket.AddressFamily, towards: str) -> str | None:

@@ -9,12 +9,18 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO
+from typing import IO, TYPE_CHECKING, Final
 
 from kitestring.engine.helm import Helm
 
+if TYPE_CHECKING:
+    from kitestring.engine.attendance import LiveHelm
+
+ASKED_FOR_S: Final = 5.0
+"""How long a key of a live day waits to be pressed again."""
 _ACTS: dict[str, Callable[[Helm], None]] = {
     "+": Helm.faster,
     "=": Helm.faster,  # the same key on most keyboards, without Shift
@@ -35,6 +41,48 @@ def press(helm: Helm, keys: str) -> bool:
     for act in known:
         act(helm)
     return bool(known)
+
+
+class LiveKeys:
+    """The keys of a live day. What cannot be taken back is asked again: the same key, within seconds."""
+
+    WORDS: Final = {
+        "h": "HALT: no new entries any more today",
+        "f": "FLATTEN: close everything that is ours",
+    }
+
+    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._now_s = now_s
+        self._key = ""
+        self._until_s = 0.0
+
+    @property
+    def asks(self) -> str:
+        """What waits for the same key again; empty if nothing does."""
+        if self._now_s() >= self._until_s:
+            self._key = ""
+        return f"{self.WORDS[self._key]}? {self._key} again" if self._key else ""
+
+    def press(self, helm: LiveHelm, keys: str) -> bool:
+        """Do what the keys ask for; ``False`` where none of them means anything."""
+        if keys.startswith("\x1b"):
+            keys = "x"  # an arrow is an answer, too: no
+        meant = False
+        for key in keys.lower():
+            asked, self._key = self._key if self.asks else "", ""
+            meant = meant or bool(asked)
+            if key == "q":
+                helm.stop()
+                meant = True
+            elif key in self.WORDS:
+                meant = True
+                if key != asked:
+                    self._key, self._until_s = key, self._now_s() + ASKED_FOR_S
+                elif key == "h":
+                    helm.halt()
+                else:
+                    helm.flatten()
+        return meant
 
 
 def can_listen(source: IO[str] | None) -> bool:

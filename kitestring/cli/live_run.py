@@ -7,6 +7,7 @@ import datetime as dt
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import IO, Final
 from urllib.parse import urlsplit
@@ -20,19 +21,25 @@ from kitestring.broker.kite_http import KiteHttp
 from kitestring.broker.kite_session import KiteToken, TokenStore
 from kitestring.broker.kite_settings import is_loopback
 from kitestring.broker.previous_closes import opening_quotes
+from kitestring.cli.alert_settings import configured_channels
 from kitestring.cli.day_report import find, write_report
 from kitestring.cli.day_request import DayRequest
 from kitestring.cli.day_settings import day_settings
-from kitestring.cli.doctor_command import SECRETS, doctor_lines, looked_at
+from kitestring.cli.doctor_command import SECRETS, clock_ahead_s, doctor_lines, looked_at
 from kitestring.cli.login_flow import run_login
 from kitestring.domain.errors import ConfigError, NotLoggedIn
-from kitestring.domain.instants import SECOND, instant, ist_clock, ist_date
+from kitestring.domain.instants import MINUTE, SECOND, Instant, instant, ist_clock, ist_date
+from kitestring.engine.alert_channels import Channel
+from kitestring.engine.attendance import Attendance
 from kitestring.engine.clocks import WallClock, wall_now
+from kitestring.engine.control_socket import ControlSocket
 from kitestring.engine.guard_story import guard_lines
 from kitestring.engine.guarding import Guarding, guard_command
+from kitestring.engine.halt_watch import HaltWatch
 from kitestring.engine.kite_link import open_kite
+from kitestring.engine.live_alerts import tell_login_due
 from kitestring.engine.live_day import LiveClock
-from kitestring.engine.live_engine import LiveEngine, LivePlan
+from kitestring.engine.live_engine import Ask, Ears, LiveEngine, LiveLink, LivePlan, OpenLink
 from kitestring.engine.live_instruments import refuse_unbuilt
 from kitestring.engine.live_market import stops_demanded, watched, without_stop
 from kitestring.engine.preflight import may_start
@@ -45,6 +52,9 @@ from kitestring.store.instrument_dumps import InstrumentDumps
 
 BAR_GRACE_MS: Final = 1500
 _TOKEN_EVERY: Final = 5 * SECOND
+LOGIN_TOLD_FROM: Final = dt.time(8, 0)
+"""Nobody is woken before; the market opens at 09:15."""
+REMIND_EVERY: Final = 15 * MINUTE
 
 Say = Callable[[str], object]
 
@@ -70,9 +80,9 @@ def run_live_day(
             do="write `live_capital: 2 lakh` (or your amount) under trading:, then start again",
         )
     today = ist_date(clock.now())
-    closed = _closed(today, clock)
-    if closed:
-        say(closed)
+    why = closed(today, clock)
+    if why:
+        say(why)
         return None
     if not is_loopback(urlsplit(request.file.config.kite.api_root).hostname):
         # Until the guard and the kill tests of the real processes stand, no rupee is put at risk.
@@ -86,7 +96,11 @@ def run_live_day(
     store = TokenStore(secrets, os.environ)
     if login:
         run_login(request.file.config.kite, store, say, stdin=stdin, show=True, now=clock.now)
-    checks = looked_at(request.file, request.artifacts, clock.now(), secrets=secrets)
+    # In a rehearsal the clock is the exchange's own, however fast that goes.
+    ahead_s = clock_ahead_s(request.file, clock.now) if isinstance(clock, WallClock) else None
+    checks = looked_at(
+        request.file, request.artifacts, clock.now(), secrets=secrets, ahead_s=ahead_s
+    )
     for line in doctor_lines(checks):
         say(line)
     # Nobody logged in yet is waited for; everything else that fails must be mended first.
@@ -116,7 +130,7 @@ def _guarding(request: DayRequest, secrets: Path, clock: LiveClock) -> Guarding:
     return Guarding(request.artifacts, guard_command(*arguments))
 
 
-def _closed(today: dt.date, clock: LiveClock) -> str:
+def closed(today: dt.date, clock: LiveClock) -> str:
     """Why nothing can be traded any more today; empty if something can."""
     if not calendar.is_trading_day(today):
         why = calendar.holiday(today) or f"a {today:%A}"
@@ -137,8 +151,30 @@ async def _trade(
     stdin: IO[str],
     guarding: Guarding | None = None,
 ) -> DayResult:
+    channels = configured_channels(request.file.alerts)
+    plan, open_link = await prepared(request, say, clock, store, channels)
+    halts = HaltWatch(request.artifacts)
+    unguarded = (lambda: "") if guarding is None else guarding.unguarded
+    beside = (
+        *(() if guarding is None else (guarding,)),
+        halts,
+        ControlSocket(request.artifacts, halts, guard=unguarded),
+        Attendance(watcher, halts, guard=unguarded),
+    )
+    engine = LiveEngine(plan, open_link, asking(say, stdin), beside=beside, unguarded=unguarded)
+    return await engine.start(watcher)
+
+
+async def prepared(
+    request: DayRequest,
+    say: Say,
+    clock: LiveClock,
+    store: TokenStore,
+    channels: Sequence[Channel] = (),
+) -> tuple[LivePlan, OpenLink]:
+    """Today's plan, and how its link is opened: for the day itself, and for who arms it ahead."""
     today = ist_date(clock.now())
-    token = await _token(store, clock, say)
+    token = await _token(store, clock, say, channels)
     if clock.now() < (ready_at := instant(today, READY_AT)):
         say(f"Waiting for Kite's list of instruments, ready at {READY_AT:%H:%M}.")
         await clock.wait_until(ready_at)
@@ -185,7 +221,24 @@ async def _trade(
         without_stop=without_stop(day.strategies, exempt),
         notes=day.notes,
         fresh=request.fresh,
+        alerts=tuple(channels),
     )
+
+    def open_link(ears: Ears) -> AbstractAsyncContextManager[LiveLink]:
+        return open_kite(
+            ears,
+            settings=settings,
+            token=lambda: store.token(clock.now()).access_token,
+            manifest=manifest,
+            clock=clock,
+            cache=request.artifacts / "candles",
+        )
+
+    return plan, open_link
+
+
+def asking(say: Say, stdin: IO[str]) -> Ask:
+    """Shows the terms and waits for the phrase, where somebody is at the keyboard."""
 
     async def ask(lines: Sequence[str], phrase: str) -> str | None:
         for line in lines:
@@ -196,31 +249,25 @@ async def _trade(
         say(f"To let it trade, type exactly: {phrase}")
         return await asyncio.to_thread(stdin.readline)
 
-    engine = LiveEngine(
-        plan,
-        lambda ears: open_kite(
-            ears,
-            settings=settings,
-            token=lambda: store.token(clock.now()).access_token,
-            manifest=manifest,
-            clock=clock,
-            cache=request.artifacts / "candles",
-        ),
-        ask,
-        beside=() if guarding is None else (guarding,),
-        unguarded=(lambda: "") if guarding is None else guarding.unguarded,
-    )
-    return await engine.start(watcher)
+    return ask
 
 
-async def _token(store: TokenStore, clock: LiveClock, say: Say) -> KiteToken:
-    """Today's token; waits for somebody to log in."""
+async def _token(
+    store: TokenStore, clock: LiveClock, say: Say, channels: Sequence[Channel] = ()
+) -> KiteToken:
+    """Today's token; waits for somebody to log in, and tells those who are not looking."""
     said = ""
+    remind_at: Instant = 0
     while True:
+        now = clock.now()
         try:
-            return store.token(clock.now())
+            return store.token(now)
         except NotLoggedIn as error:
             if error.what != said:
                 say(f"{error.what} Waiting for it: {error.do}")
                 said = error.what
+            if now >= max(remind_at, instant(ist_date(now), LOGIN_TOLD_FROM)):
+                remind_at = now + REMIND_EVERY
+                title = f"Kitestring LIVE {ist_date(now)}"
+                await tell_login_due(channels, f"{error.what} {error.do}", now, title)
         await clock.wait_until(clock.now() + _TOKEN_EVERY)

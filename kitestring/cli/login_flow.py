@@ -56,7 +56,12 @@ def run_login(
 ) -> KiteToken:
     """Log in, keep the token, say whose it is and until when. Raises ``NotLoggedIn`` or ``ConfigError``."""
     lines = PastedLines(stdin)
-    return asyncio.run(log_in(settings, store, say, lines=lines, show=show, given=given, now=now))
+    try:
+        return asyncio.run(
+            log_in(settings, store, say, lines=lines, show=show, given=given, now=now)
+        )
+    finally:
+        lines.close()  # what is typed next is for whoever asks next
 
 
 async def log_in(

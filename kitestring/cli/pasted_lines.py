@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
+import sys
 import threading
 from typing import IO, Final
 
@@ -23,6 +25,13 @@ class PastedLines:
         self._stream = stream
         self._queue: asyncio.Queue[str | None] | None = None
         self._ended = False
+        self._bell: int | None = None
+
+    def close(self) -> None:
+        """Read no more: the next line is somebody else's to read."""
+        if self._bell is not None:
+            os.close(self._bell)
+            self._bell = None
 
     async def next(self) -> str | None:
         """Wait for a line."""
@@ -44,8 +53,9 @@ class PastedLines:
             queue.put_nowait(None)
             return queue
         loop = asyncio.get_running_loop()
+        closed, self._bell = os.pipe()
         threading.Thread(
-            target=_read, args=(number, loop, queue), name="pasted lines", daemon=True
+            target=_read, args=(number, closed, loop, queue), name="pasted lines", daemon=True
         ).start()
         return queue
 
@@ -57,13 +67,18 @@ def _rest_of(stream: IO[str]) -> list[str]:
         return []
 
 
-def _read(number: int, loop: asyncio.AbstractEventLoop, queue: asyncio.Queue[str | None]) -> None:
-    """Read a file by its number until its end, line by line."""
+def _read(
+    number: int, closed: int, loop: asyncio.AbstractEventLoop, queue: asyncio.Queue[str | None]
+) -> None:
+    """Read a file by its number until its end, line by line, or until ``closed`` can be read."""
     left = b""
     # RuntimeError: the loop has ended meanwhile, and nobody waits for lines any more.
-    with contextlib.suppress(RuntimeError):
+    with contextlib.suppress(RuntimeError), os.fdopen(closed, "rb"):
         while True:
             try:
+                # A file that is not waited for here (or Windows, which cannot) is read all the same.
+                if sys.platform != "win32" and closed in select.select([number, closed], [], [])[0]:
+                    return
                 piece = os.read(number, _PIECE)
             except OSError:
                 piece = b""

@@ -288,7 +288,7 @@ def _trade_live(request: DayRequest, *, login: bool, as_json: bool) -> None:
     from kitestring.cli.console import console_for  # noqa: PLC0415 - --help must be fast
     from kitestring.cli.live_run import run_live_day  # noqa: PLC0415 - as above
 
-    console = console_for(sys.stderr if as_json else sys.stdout)
+    console = console_for(sys.stderr if as_json else sys.stdout, sys.stdin)
     try:
         result = run_live_day(request, console, console.line, login=login)
     finally:

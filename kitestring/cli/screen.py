@@ -9,7 +9,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from rich.box import ROUNDED
@@ -17,11 +17,15 @@ from rich.panel import Panel
 from rich.text import Text
 
 from kitestring.cli.answer_text import gauge
+from kitestring.domain.ids import InstrumentId, symbol_of
 from kitestring.domain.instants import Instant, ist_clock
 from kitestring.domain.money import Money, show_rupees
 from kitestring.domain.orders import Purpose
 from kitestring.engine.watching import DaySnapshot
 from kitestring.store.state_store import OrderView, PositionView, StateView
+
+if TYPE_CHECKING:
+    from kitestring.engine.live_standing import LiveStanding
 
 _FRAME: Final = 4
 """Columns of the panel's own border and padding."""
@@ -46,6 +50,10 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     """How fast the day goes, in words: ``60×``, ``max``, ``paused``."""
     keys: bool = False
     """Whether keys are heard."""
+    live: LiveStanding | None = None
+    """Of a day with real orders: armed or not, feed, guard; its ``state`` is the ``view``."""
+    asks: str = ""
+    """What a key of a live day waits to be pressed again for."""
     last_signal: str = ""
     last_refusal: str = ""
     last_fills: tuple[str, ...] = ()
@@ -81,9 +89,12 @@ def panel(picture: Picture, width: int, height: int) -> Panel:
 def _rows(picture: Picture, inner: int) -> Iterable[_Row]:
     yield 0, _clock(picture, inner)
     view = picture.view
+    if picture.live is not None:
+        yield from _standing(picture.live, inner)
     yield from _result(picture, inner)
     if view is not None:
-        yield from _halt(view, inner)
+        if picture.live is None:
+            yield from _halt(view, inner)
         yield 2, _parts(view, inner)
         yield from _positions(view, inner)
         yield from _orders(view, inner)
@@ -129,6 +140,35 @@ def _halt(view: StateView, inner: int) -> Iterable[_Row]:
     if view.risk.halted:
         for number, line in enumerate(_wrapped(f"HALTED: {view.risk.reason}", inner, 3)):
             yield number, Text(line, style="bold red")
+
+
+def _standing(live: LiveStanding, inner: int) -> Iterable[_Row]:
+    """``🔴 ARMED · feed flowing``, and what keeps it from entering."""
+    halted = live.state.risk.halted or bool(live.halt_file)
+    if not live.armed:
+        word, tone = "REDUCE ONLY", "bold yellow"
+    elif halted:
+        word, tone = "HALTED", "bold red"
+    elif live.untrusted:
+        word, tone = "WAITING", "bold yellow"
+    else:
+        word, tone = "ARMED", "bold green"
+    flowing = live.feed == "flowing"
+    text = Text.assemble((word, tone), " · feed ", (live.feed, "" if flowing else "bold red"))
+    if live.guard:
+        text.append(f" · guard {live.guard}")
+    yield 0, text
+    if live.entries:
+        for number, line in enumerate(_wrapped(live.entries, inner, 3)):
+            yield number, Text(line, style=tone)
+    if live.untrusted and live.untrusted != live.entries:
+        yield 1, Text(_shortened(f"not explained: {live.untrusted}", inner), style="bold yellow")
+    prices = live.state.last_prices
+    if prices:
+        shown = "  ".join(
+            f"{symbol_of(InstrumentId(name))} {_rupees(px)}" for name, px in prices.items()
+        )
+        yield 4, _labelled("prices", shown) if inner >= _MIDDLE else Text(shown)
 
 
 def _parts(view: StateView, inner: int) -> Text:
@@ -257,7 +297,20 @@ def _told(label: str, sentence: str, inner: int, *, urgency: int) -> Iterable[_R
         yield urgency, _labelled("" if number else label, line)
 
 
+def _live_footer(picture: Picture, inner: int) -> Text:
+    if picture.asks:
+        return Text(picture.asks, style="bold reverse red")
+    if picture.pace:
+        return Text("stopping; what is open stays protected", style="bold")
+    if not picture.keys:
+        return Text("no keys here; Ctrl-C stops, kitestring halt halts", style="dim")
+    keys = "h halt  f flatten  q stop, protected as it stands"
+    return Text(keys if inner >= len(keys) else "h halt  f flatten  q stop", style="dim")
+
+
 def _footer(picture: Picture, inner: int) -> Text:
+    if picture.live is not None:
+        return _live_footer(picture, inner)
     pace = (picture.pace, "bold reverse" if picture.pace.startswith("paused") else "bold")
     if not picture.keys:
         said = "" if not picture.pace else " · no keys here; Ctrl-C stops"

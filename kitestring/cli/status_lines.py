@@ -6,6 +6,7 @@ import datetime as dt
 import textwrap
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -18,9 +19,13 @@ from kitestring.store.event_tail import Refusal
 from kitestring.store.paths import RunState
 from kitestring.store.state_store import LimitView, OrderView, PositionView, StateView
 
+if TYPE_CHECKING:
+    from kitestring.engine.live_standing import LiveStanding
+
 PHONE = 40
 _WORST = 3
 _ORDERS_SHOWN = 6
+_BEHIND = 100
 _HOW = {
     RunState.SEALED: "finished",
     RunState.INTERRUPTED: "interrupted",
@@ -83,6 +88,29 @@ def status_lines(status: Status) -> list[str]:
     if status.how is RunState.RUNNING and status.age_s > 60:
         lines += _wrapped("The day holds its journal but writes nothing: is it stopped?")
     return lines
+
+
+def live_lines(live: LiveStanding) -> list[str]:
+    """A live day that was asked itself, on a phone."""
+    state = live.state
+    status = Status(state=state, how=RunState.RUNNING, session=None, refusal=None, age_s=0.0)
+    head, clock, *rest = status_lines(status)
+    word = "armed" if live.armed else "reduce only"
+    if live.armed and (state.risk.halted or live.halt_file):
+        word = "halted"
+    lines = [head, f"{clock}, {word}", f"feed {live.feed}"]
+    if live.guard:
+        lines += _wrapped(f"guard: {live.guard}")
+    if live.halt_file:
+        lines += _wrapped(live.halt_file)
+    elif live.entries and not state.risk.halted:
+        lines += _wrapped(f"no entries: {live.entries}")
+    if live.untrusted and live.untrusted != live.entries:
+        lines += _wrapped(f"NOT EXPLAINED: {live.untrusted}")
+    if live.waiting > _BEHIND:
+        lines += _wrapped(f"{live.waiting} things wait in its inbox: it is behind")
+    rest[-1] = "asked just now"
+    return lines + rest
 
 
 def status_answer(status: Status) -> dict[str, object]:

@@ -49,6 +49,17 @@ class HistoryLoaded(msgspec.Struct, frozen=True, kw_only=True, array_like=True, 
     """SHA-256 of the bars, so that a restart warms up on exactly the same ones."""
 
 
+class Resolution(StrEnum):
+    """What a person decides about a position that is not explained."""
+
+    ADOPT = "adopt"
+    """The broker's net is ours now."""
+    RELEASE = "release"
+    """It is not ours any more; the house forgets it."""
+    FLATTEN = "flatten"
+    """Close what the broker confirms."""
+
+
 class OperatorWord(StrEnum):
     """What a person at the keyboard may order."""
 
@@ -62,18 +73,7 @@ class OperatorWord(StrEnum):
     FAULT = "fault"
     """Not a person's word: the engine's own, after it had to rebuild the house from its journal."""
     RESOLVE = "resolve"
-    """What becomes of a position on which the broker's books and ours do not agree."""
-
-
-class Resolution(StrEnum):
-    """What a person decides about a position that is not explained."""
-
-    ADOPT = "adopt"
-    """The broker's net is ours now."""
-    RELEASE = "release"
-    """It is not ours any more; the house forgets it."""
-    FLATTEN = "flatten"
-    """Close what the broker confirms, then it is done."""
+    """A person decides about a position that is not explained."""
 
 
 class OperatorCommand(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="operator"):

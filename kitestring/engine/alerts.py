@@ -92,16 +92,21 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AlertRules:
-    """Turns commits into alerts. ``alive_at``: when to say that the house is up, once a day."""
+    """Turns commits into alerts. ``alive_at``: when to say that the house is up, once a day.
 
-    def __init__(self, alive_at: Instant) -> None:
+    ``begins_at``: a live house that is up before the open begins with that very instant; commits of
+    it say nothing of what time it is.
+    """
+
+    def __init__(self, alive_at: Instant, begins_at: Instant = 0) -> None:
         self._alive_at = alive_at
+        self._begins_at = begins_at
         self._alive = False
         self._unanswered: set[str] = set()
 
     def hear(self, number: int, commit: Commit) -> list[Alert]:
         """The alerts of one commit."""
-        told = self.passing(number, commit.at)
+        told = [] if commit.at == self._begins_at else self.passing(number, commit.at)
         told += [
             Alert(kind=kind, number=number, at=at, text=text)
             for fact in commit.facts

@@ -82,10 +82,12 @@ class DayAlerts:
         alive_at: Instant,
         commits: Iterable[tuple[int, Commit]] = (),
         patience_s: float = PATIENCE_S,
+        begins_at: Instant = 0,
     ) -> None:
         self._first = first
         self._patience_s = patience_s
-        self._rules = AlertRules(alive_at)
+        self._rules = AlertRules(alive_at, begins_at)
+        self._begins_at = begins_at
         self._lines = [_Line(channel) for channel in channels]
         self._told = _Told(folder / TOLD_FILE)
         self._number = 0
@@ -94,7 +96,7 @@ class DayAlerts:
         past: list[Alert] = []
         for number, commit in commits:
             past += self._rules.hear(number, commit)
-            self._number, self._at = number, commit.at
+            self._number, self._at = number, self._time_of(commit)
         for line in self._lines:
             if line.channel.name not in self._told.marks:
                 self._told.begin(line.channel.name, self._number)
@@ -107,7 +109,7 @@ class DayAlerts:
     def committed(self, number: int, commit: Commit) -> None:
         """See ``Follower``: the other follower first, whose files matter more."""
         self._first.committed(number, commit)
-        self._number, self._at = number, max(self._at, commit.at)
+        self._number, self._at = number, max(self._at, self._time_of(commit))
         try:
             alerts = self._rules.hear(number, commit)
         # An alert that cannot be worded is our bug; the day goes on, and its end says so.
@@ -153,6 +155,9 @@ class DayAlerts:
             for line in self._lines:
                 self._tell(line, [alert])
         self.close()
+
+    def _time_of(self, commit: Commit) -> Instant:
+        return 0 if commit.at == self._begins_at else commit.at
 
     def close(self) -> tuple[str, ...]:
         """Tell the rest, wait a moment for it, and say what was not delivered."""

@@ -28,7 +28,8 @@ from kitestring.domain.events import Gap, Note
 from kitestring.domain.ids import InstrumentId
 from kitestring.domain.ports import Manifest
 from kitestring.engine.live_day import LiveClock
-from kitestring.engine.live_engine import Account, Ears
+from kitestring.engine.live_engine import Account, Beside, Ears
+from kitestring.engine.session_watch import SessionWatch
 from kitestring.store.candle_cache import CandleCache
 
 FLOW_WITHIN_S: Final = 30.0
@@ -39,9 +40,16 @@ class KiteLink:
     """An opened session with Kite; a ``LiveLink``."""
 
     def __init__(
-        self, client: KiteClient, broker: KiteBroker, feed: LiveFeed, clock: LiveClock
+        self,
+        client: KiteClient,
+        broker: KiteBroker,
+        feed: LiveFeed,
+        clock: LiveClock,
+        session: SessionWatch,
     ) -> None:
         self._client = client
+        self._session = session
+        self.beside: tuple[Beside, ...] = (session.beside(broker, feed),)
         self.broker = broker
         self.feed = feed
         self.clock = clock
@@ -49,6 +57,7 @@ class KiteLink:
     async def account(self) -> Account:
         """Whose account it is. Raises ``NotLoggedIn`` where the session is dead."""
         profile = await self.broker.ensure_logged_in()
+        self._session.user_id = profile.user_id
         available = None
         with suppress(KiteReadFailed):  # unknown funds arm nothing, and are said there
             funds = (await self._client.margins()).equity
@@ -100,6 +109,8 @@ async def open_kite(
             )
             if event.state is FeedState.FLOWING:
                 broker.hint()
+            if event.token_dead:
+                client.health.ticker_refused = True
 
     def heard_text(text: TickerText) -> None:
         if isinstance(text, OrderHint):
@@ -110,12 +121,14 @@ async def open_kite(
             ears.hear(Note(at=text.received_at, kind="broker says", sentence=text.text))
 
     async with KiteHttp(settings) as http:
-        client = KiteClient(settings, token(), http)
+        first = token()
+        client = KiteClient(settings, first, http)
+        session = SessionWatch(client, http, token, first)
         broker = KiteBroker(
             client,
             now=clock.now,
             woken=ears.woken,
-            entries_stopped=ears.entries_stopped,
+            entries_stopped=lambda: client.health.entries_stopped or ears.entries_stopped(),
             fenced=ears.fenced,
             journal=str(ears.paths.journal),
             governor=governor,
@@ -123,13 +136,13 @@ async def open_kite(
         feed = LiveFeed(
             manifest,
             ticker_settings(settings),
-            token,
+            session.token,
             KiteHistory(client, CandleCache(cache), clock.now, manifest.instruments),
             clock.now,
             on_event=heard_event,
             on_text=heard_text,
         )
         try:
-            yield KiteLink(client, broker, feed, clock)
+            yield KiteLink(client, broker, feed, clock, session)
         finally:
             await feed.close()

@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import Final, Protocol
 
 from kitestring.broker.others_trades import TRADE_OF_OTHERS
+from kitestring.broker.ticker_events import FeedState
 from kitestring.core.trading_core import TradingCore
 from kitestring.domain.events import (
     BrokerSnapshot,
@@ -25,6 +26,7 @@ from kitestring.domain.events import (
     Note,
     OperatorCommand,
     OperatorWord,
+    Resolution,
     SessionEnded,
 )
 from kitestring.domain.instants import NEVER, SECOND, Instant, ist_clock
@@ -75,6 +77,11 @@ class LiveClock(Protocol):
 
 class LiveFeed(Protocol):
     """Market data as it arrives."""
+
+    @property
+    def status(self) -> FeedState:
+        """How far it has come; only ``FLOWING`` is good enough to enter on."""
+        ...
 
     def live_frames(self) -> AsyncIterator[TickFrame | Gap | Note]:
         """Frames stamped on arrival, and what is known to be missing between them."""
@@ -147,9 +154,42 @@ class LiveDay(DaySteps):
         """The broker has something to say."""
         self._awake.set()
 
-    def order(self, word: OperatorWord, reason: str) -> None:
-        """A person's command, taken in its turn."""
-        self.hear(OperatorCommand(at=self._clock.now(), word=word, reason=reason))
+    def order(
+        self,
+        word: OperatorWord,
+        reason: str,
+        *,
+        instrument: str = "",
+        resolution: Resolution | None = None,
+    ) -> OperatorCommand:
+        """A person's command, taken in its turn; ``waits`` says whether it was."""
+        command = OperatorCommand(
+            at=self._clock.now(),
+            word=word,
+            reason=reason,
+            instrument=instrument,
+            resolution=resolution,
+        )
+        self.hear(command)
+        return command
+
+    def waits(self, heard: Heard) -> bool:
+        """Whether something heard has not been taken yet."""
+        return any(each is heard for each in self._waiting)
+
+    @property
+    def inbox_length(self) -> int:
+        """How much has been heard and not been taken yet."""
+        return len(self._waiting)
+
+    def now(self) -> Instant:
+        """What time it is at the exchange."""
+        return self._clock.now()
+
+    @property
+    def feed_state(self) -> FeedState:
+        """How far the feed has come."""
+        return self._live_feed.status
 
     def stop(self, *, flatten: bool = False) -> None:
         """Stop after the thing in hand, protected as it stands; with ``flatten`` once all is flat."""

@@ -37,18 +37,20 @@ from kitestring.domain.events import (
 from kitestring.domain.ids import InstrumentId
 from kitestring.domain.instants import Instant
 from kitestring.domain.instruments import Segment
-from kitestring.domain.money import Money
+from kitestring.domain.money import Money, Price
 from kitestring.domain.orders import Order
 from kitestring.domain.ports import Manifest
 from kitestring.domain.sessions import Session
 from kitestring.domain.verdicts import CancelOrder, Command, ModifyOrder
 from kitestring.engine import arming
+from kitestring.engine.alert_channels import Channel
 from kitestring.engine.arming import Armed, ArmingFile, Terms
 from kitestring.engine.clocks import wall_now, wall_seconds
 from kitestring.engine.day_result import day_result
 from kitestring.engine.fence import Fence
 from kitestring.engine.guard_story import refuse_beside_a_guard, standing_halt
 from kitestring.engine.leaving import left_open, open_positions, stopping_on_signals
+from kitestring.engine.live_alerts import LiveAlerts
 from kitestring.engine.live_day import LiveBroker, LiveClock, LiveDay, LiveFeed
 from kitestring.engine.live_recovery import sent_today, taken_up, waiting_changes
 from kitestring.engine.pulse import Pulse
@@ -95,6 +97,8 @@ class LivePlan(msgspec.Struct, frozen=True, kw_only=True):
     fill_model: RealFills = RealFills()
     opening: DayOpening | None = None
     fresh: bool = False
+    alerts: tuple[Channel, ...] = ()
+    """Ways to tell somebody who is not looking; none by default."""
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,6 +148,11 @@ class LiveLink(Protocol):
         """What time it is at the exchange."""
         ...
 
+    @property
+    def beside(self) -> Sequence[Beside]:
+        """What the link itself needs beside the day: somebody who keeps the session alive."""
+        ...
+
     async def account(self) -> Account:
         """Whose account it is. Raises ``NotLoggedIn``, or another ``HouseError``."""
         ...
@@ -181,6 +190,50 @@ class Beside(Protocol):
 OpenLink = Callable[[Ears], AbstractAsyncContextManager[LiveLink]]
 Ask = Callable[[Sequence[str], str], Awaitable[str | None]]
 """Shows the lines, asks for the phrase; ``None`` where nobody is there to type."""
+
+
+Bands = Mapping[str, tuple[Price, Price]]
+
+
+def bands_of(plan: LivePlan, paths: RunPaths, story: Story | None) -> Bands:
+    """Bands move in the day. A day taken up again keeps those it began with, as its replay does."""
+    fresh = story is None or story.last is None
+    return plan.manifest.price_bands if fresh else TapeReader(paths.tape).manifest.price_bands
+
+
+def core_of(plan: LivePlan, bands: Bands) -> TradingCore:
+    """The house of a plan, new."""
+    return TradingCore(
+        plan.settings,
+        instruments=plan.manifest.instruments,
+        sessions=plan.sessions,
+        definitions=plan.definitions,
+        charge_book=plan.charge_book,
+        margins=StatedMargins(),
+        previous_close={
+            each.id: plan.manifest.previous_close[each.id]
+            for each in plan.manifest.instruments
+            if each.id in plan.manifest.previous_close
+        },
+        price_bands={InstrumentId(name): band for name, band in bands.items()},
+    )
+
+
+def terms_of(plan: LivePlan, core: TradingCore, account: Account) -> Terms:
+    """What a person is shown before the phrase, and what an arming must agree with."""
+    return Terms(
+        date=plan.settings.date,
+        account=account.user_id,
+        account_name=account.user_name,
+        capital=plan.live_capital,
+        available=account.available,
+        risk=plan.settings.risk,
+        strategies=tuple(row.name for row in plan.settings.strategies),
+        open_positions=tuple(open_positions(core)),
+        config_hash=plan.config_hash,
+        without_stop=plan.without_stop,
+        halted=standing_halt(plan.artifacts),
+    )
 
 
 class LiveEngine:
@@ -271,11 +324,11 @@ class LiveEngine:
         self, paths: RunPaths, link: LiveLink, watcher: Watcher, attempt: int
     ) -> DayResult:
         plan, began, broker = self._plan, wall_seconds(), link.broker
-        with ExitStack() as held:
+        async with AsyncExitStack() as held:
             journal = SqliteJournal(paths.journal, run_key=plan.settings.run_key)
             held.callback(journal.close)
             story = read_story(journal)
-            core = self._core(paths, story)
+            core = core_of(plan, bands_of(plan, paths, story))
             gap = taken_up(core, journal, story, paths, link.clock.now())
             resumed = story.last is not None
             scribe = Scribe(
@@ -297,6 +350,7 @@ class LiveEngine:
                 )
                 watcher.finished(result)
                 return result
+            alerts = await held.enter_async_context(self._alerts(paths, scribe, journal))
             day = LiveDay(
                 core,
                 feed=link.feed,
@@ -304,12 +358,12 @@ class LiveEngine:
                 journal=journal,
                 tape=tape,
                 clock=link.clock,
-                follower=scribe,
+                follower=alerts.follower,
                 inbox=story.last.inbox if story.last is not None else 0,
                 feed_position=story.last.feed_position if story.last is not None else 0,
                 heard=story.heard,
             )
-            terms = self._terms(core, await link.account())
+            terms = terms_of(plan, core, await link.account())
             armed = await self._armed(core, terms, link.clock.now(), attempt)
             history = {} if resumed else await link.load_history(core.strategies.history_needed())
             watcher.started(self._started(paths, resumed_at=core.state.now if resumed else None))
@@ -326,7 +380,7 @@ class LiveEngine:
                 if self._stop_asked:
                     day.stop()
                 async with AsyncExitStack() as companions:
-                    for each in (Pulse(plan.artifacts, self.fence), *self._beside):
+                    for each in (Pulse(plan.artifacts, self.fence), *self._beside, *link.beside):
                         await companions.enter_async_context(each.attend(day, paths))
                     await day.run()
             finally:
@@ -338,7 +392,10 @@ class LiveEngine:
                 resumed=resumed,
                 ticks=day.ticks,
                 wall_s=wall_seconds() - began,
-                notes=plan.manifest.notes + plan.notes + tuple(left_open(core)),
+                notes=plan.manifest.notes
+                + plan.notes
+                + tuple(left_open(core))
+                + await alerts.close(),
             )
             scribe.write()
             content = msgspec.json.format(_SUMMARY.encode(result.summary()))
@@ -346,24 +403,15 @@ class LiveEngine:
             watcher.finished(result)
             return result
 
-    def _core(self, paths: RunPaths, story: Story) -> TradingCore:
+    def _alerts(self, paths: RunPaths, scribe: Scribe, journal: SqliteJournal) -> LiveAlerts:
         plan = self._plan
-        # Bands move in the day. A day taken up again keeps those it began with, as its replay does.
-        began = plan.manifest if story.last is None else TapeReader(paths.tape).manifest
-        bands = began.price_bands
-        return TradingCore(
-            plan.settings,
-            instruments=plan.manifest.instruments,
-            sessions=plan.sessions,
-            definitions=plan.definitions,
-            charge_book=plan.charge_book,
-            margins=StatedMargins(),
-            previous_close={
-                each.id: plan.manifest.previous_close[each.id]
-                for each in plan.manifest.instruments
-                if each.id in plan.manifest.previous_close
-            },
-            price_bands={InstrumentId(name): band for name, band in bands.items()},
+        return LiveAlerts(
+            plan.alerts,
+            first=scribe,
+            folder=paths.folder,
+            title=f"Kitestring LIVE {plan.settings.date}",
+            opens_at=min(session.open_at for session in plan.sessions.values()),
+            commits=journal.commits(),
         )
 
     def _tape(self, paths: RunPaths, story: Story) -> FileTape:
@@ -378,22 +426,6 @@ class LiveEngine:
 
     # ── arming ───────────────────────────────────────────────────────────────────────────────
 
-    def _terms(self, core: TradingCore, account: Account) -> Terms:
-        plan = self._plan
-        return Terms(
-            date=plan.settings.date,
-            account=account.user_id,
-            account_name=account.user_name,
-            capital=plan.live_capital,
-            available=account.available,
-            risk=plan.settings.risk,
-            strategies=tuple(row.name for row in plan.settings.strategies),
-            open_positions=tuple(open_positions(core)),
-            config_hash=plan.config_hash,
-            without_stop=plan.without_stop,
-            halted=standing_halt(plan.artifacts),
-        )
-
     async def _armed(
         self, core: TradingCore, terms: Terms, now: Instant, attempt: int
     ) -> Armed | None:
@@ -403,13 +435,21 @@ class LiveEngine:
         """
         kept = self.arming.read()
         standing = arming.standing(kept, terms)
+        owned = bool(core.portfolio.open_by_instrument) or any(core.orders.all_working())
+        if attempt == 1 and (halt := self.halts.read()) is not None:
+            # Nothing may be armed over it: a person takes it away first.
+            if owned:
+                return None
+            raise ConfigError(
+                f"{halt.sentence} Nothing is armed while it does, and nothing is open here.",
+                do="kitestring halt --lift, once you know why it was written; then start again",
+            )
         if standing is arming.Standing.ARMED and not arming.refusals(terms):
             assert kept is not None
             return self._in_use(kept)
         if attempt > 1:
             # The same process goes on, without entries: nobody has to type anything for that.
             return self._armed_here
-        owned = bool(core.portfolio.open_by_instrument) or any(core.orders.all_working())
         if not owned:
             arming.refuse(terms)
         if not arming.refusals(terms):

@@ -90,7 +90,7 @@ _WITHOUT_KEY: Final = (
     ("HALTED", "The day was halted; no new position until tomorrow."),
     ("OPERATOR", "The operator halted the day."),
     ("HOUSE_FAULT", "The house failed and was rebuilt from its journal; only exits go out."),
-    ("NOT_ARMED", "Live and not armed: exits run, new positions wait for the typed phrase."),
+    ("NOT_ARMED", "Live, and not armed or with no session at Kite: only exits run until it is."),
     ("SESSION_CLOSED", "The market takes no orders now, or is not in continuous trading."),
     ("ENTRY_CUTOFF", "It is too late for a new position (sessions: entry_cutoff)."),
     ("EXPIRES_TODAY", "A contract that expires today cannot be carried into tomorrow."),

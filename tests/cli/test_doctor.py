@@ -137,7 +137,8 @@ def test_the_command_answers_for_people_and_for_programs(tmp_path, monkeypatch):
     failing = [row for row in rows if row["outcome"] == "fails"]
     assert code == bool(failing)
     wrong = tmp_path / "live.yaml"
-    wrong.write_text("trading: {mode: live}\n")
+    nobody = "http://127.0.0.1:9"
+    wrong.write_text(f"trading: {{mode: live}}\nkite: {{profile: local, api_root: {nobody}}}\n")
     code, said, _ = ask("doctor", "--config", wrong, "--artifacts", tmp_path, "--json")
     assert code == 1
     assert doctor_lines([preflight.failed("x", "y.", "z")]) == ["✗ x: y.", "    → z"]

@@ -94,10 +94,14 @@ class Stage:
     def __init__(self, exchange, stage, served, clock, market, artifacts):
         self.exchange, self.stage, self.clock = exchange, stage, clock
         self.market, self.artifacts = market, artifacts
-        token = exchange.sessions.log_in(clock.now(), "kitestring").access_token
-        self.token = Secret(token)
+        self.log_in()
         self.settings = local_settings(served.rest, api_key="kitestring")
         self.asked = []
+
+    def log_in(self):
+        """A login in another terminal: a new token lies where the house finds it."""
+        token = self.exchange.sessions.log_in(self.clock.now(), "kitestring").access_token
+        self.token = Secret(token)
 
     def plan(self, script, **changes):
         infy = self.market.shown[0]
@@ -127,7 +131,7 @@ class Stage:
         } | changes  # fmt: skip
         return LivePlan(**told)
 
-    def engine(self, script, *, types=True, open_link=None, **changes):
+    def engine(self, script, *, types=True, open_link=None, beside=(), **changes):
         """A house; ``types`` says whether the person types the phrase."""
         plan = self.plan(script, **changes)
 
@@ -141,7 +145,7 @@ class Stage:
                 clock=self.clock, cache=self.artifacts / "candles",
             )  # fmt: skip
 
-        return LiveEngine(plan, open_link or link, ask)
+        return LiveEngine(plan, open_link or link, ask, beside=beside)
 
     async def trade(self, script, **options):
         return await self.engine(script, **options).start(NobodyWatches())
