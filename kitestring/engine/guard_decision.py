@@ -13,8 +13,7 @@ from enum import StrEnum
 
 import msgspec
 
-from kitestring.broker.broker_books import Books
-from kitestring.broker.kite_rows import OrderRow
+from kitestring.broker.kite_rows import OrderRow, PositionRow
 from kitestring.broker.order_stage import Stage, stage_of
 from kitestring.domain.ids import InstrumentId, is_ours, tag_prefix
 from kitestring.domain.orders import Product, Purpose, Side
@@ -22,6 +21,13 @@ from kitestring.store.owned_file import Owned, OwnedOrder
 
 Key = tuple[InstrumentId, str]
 """Instrument and product: positions of one are not positions of the other."""
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """The broker's books of one moment, the whole account's."""
+
+    orders: Sequence[OrderRow]
+    positions: Sequence[PositionRow]
 
 
 class GuardPolicy(StrEnum):
@@ -117,7 +123,7 @@ def net_owned(mine: Mine, rows: Iterable[OrderRow]) -> dict[Key, int]:
     return net
 
 
-def decide(books: Books, mine: Mine, policy: GuardPolicy, unseen: Sequence[Unseen] = ()) -> Plan:
+def decide(books: Seen, mine: Mine, policy: GuardPolicy, unseen: Sequence[Unseen] = ()) -> Plan:
     """What to do about these books. ``unseen``: orders of ours which may exist beside them."""
     owned = net_owned(mine, books.orders)
     broker: dict[Key, int] = {}

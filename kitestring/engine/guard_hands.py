@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from kitestring.broker.broker_books import SANDWICHES, Books, same_orders
+from kitestring.broker.broker_books import SANDWICHES, same_orders
 from kitestring.broker.governor import Call, Governor, Limits
 from kitestring.broker.kite_errors import KiteReadFailed
 from kitestring.broker.kite_market_rows import Quote
@@ -27,7 +27,7 @@ from kitestring.domain.ids import GUARDS, HOUSE, ClOrdIds, InstrumentId, OrderId
 from kitestring.domain.instants import Instant
 from kitestring.domain.money import Price
 from kitestring.domain.orders import OrderIntent, OrdType, Product, Purpose, Side
-from kitestring.engine.guard_decision import Key, Reduce, Unseen, Withdraw
+from kitestring.engine.guard_decision import Key, Reduce, Seen, Unseen, Withdraw
 from kitestring.store.guard_journal import GuardJournal, GuardLine
 from kitestring.store.owned_file import Owned
 
@@ -175,7 +175,7 @@ class GuardHands:
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────
 
-    async def read(self) -> Books | None:
+    async def read(self) -> Seen | None:
         """Orders, positions and orders again; ``None`` where they could not be read, or kept moving."""
         try:
             for _ in range(SANDWICHES):
@@ -186,7 +186,7 @@ class GuardHands:
                 if same_orders(before, after):
                     self.failed = ""
                     self._look(after)
-                    return Books(after, positions.net, self._now())
+                    return Seen(after, positions.net)
         except KiteReadFailed as error:
             self.failed = error.what
             return None

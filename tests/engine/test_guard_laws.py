@@ -3,7 +3,6 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kitestring.broker.broker_books import Books
 from kitestring.broker.kite_rows import KiteProduct, KiteStatus, OrderRow, PositionRow
 from kitestring.domain.ids import GUARDS, ClOrdIds, InstrumentId, OrderId, is_guards, is_ours
 from kitestring.domain.money import Money, Price
@@ -12,6 +11,7 @@ from kitestring.engine.guard_decision import (
     GuardPolicy,
     Mine,
     Reduce,
+    Seen,
     Unseen,
     decide,
     net_owned,
@@ -104,7 +104,7 @@ def worlds(draw):
     used = frozenset(GUARD_TAGS)
     fresh = frozenset(draw(st.sets(st.sampled_from(GUARD_TAGS))))
     mine = Mine(owned=owned(books, orders), guards=used, fresh=fresh)
-    return Books(tuple(rows), tuple(positions), 1), mine, unseen
+    return Seen(tuple(rows), tuple(positions)), mine, unseen
 
 
 @given(worlds(), st.sampled_from(list(GuardPolicy)))
@@ -160,7 +160,7 @@ KEY = (INFY, "MIS")
 
 
 def decided(rows, net, mine, policy=GuardPolicy.KEEP_PROTECTED, unseen=()):
-    return decide(Books(tuple(rows), (position(INFY, net),), 1), mine, policy, unseen)
+    return decide(Seen(tuple(rows), (position(INFY, net),)), mine, policy, unseen)
 
 
 def test_a_stop_that_fits_stays_and_only_what_it_leaves_bare_is_closed():
