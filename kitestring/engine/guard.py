@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from kitestring.broker.kite_errors import KiteReadFailed
-from kitestring.domain.errors import AnotherDayIsRunning
+from kitestring.domain.errors import AnotherDayIsRunning, DiskFailed
 from kitestring.domain.instants import NEVER, Instant
 from kitestring.domain.money import Money, show_rupees
 from kitestring.engine.guard_decision import (
@@ -101,6 +101,8 @@ class Guard:
         self._halted_s: float | None = None
         self._next_look_s = 0.0
         self._looking: asyncio.Task[str] | None = None
+        self._unwritten = False
+        """HALT could not be written: there is none that somebody could lift."""
 
     async def run(self) -> str:
         """Watch until the day has ended, or until all is done after a takeover; why it ended."""
@@ -207,7 +209,7 @@ class Guard:
         if self._looking is not None:
             self._looking.cancel()
         if halt is None:
-            halt = self.halts.write(HaltedBy.GUARD, why, self._now())
+            halt = self._halt(why)
             self._append("took over", f"Taken over: {why}. Policy: {policy}.", halt, policy=policy)
             self._tell(f"The guard takes over: {why}. Policy: {policy}.")
         else:
@@ -220,6 +222,18 @@ class Guard:
                 lock.release()
         self._append("ended", f"The guard ends: {ended}.", halt)
         return ended
+
+    def _halt(self, why: str) -> Halt:
+        """HALT, with a new epoch; where the disk takes none, the engine's end has to do instead."""
+        try:
+            return self.halts.write(HaltedBy.GUARD, why, self._now())
+        except DiskFailed as error:
+            self._unwritten = True
+            self._tell(
+                f"{error.what} The guard goes on: it ends the engine, and acts without HALT."
+            )
+        epoch = self.halts.epoch + 1
+        return Halt(epoch=epoch, at=self._now(), by=HaltedBy.GUARD, reason=why, guard_epoch=epoch)
 
     async def _stop_engine(self) -> InstanceLock:
         """Returns once no engine lives here, and none can start: its lock is ours."""
@@ -335,14 +349,9 @@ class Guard:
     # ── small things ─────────────────────────────────────────────────────────────────────────
 
     def _still(self, halt: Halt) -> bool:
+        """Whether our halt stands; one that cannot be read (epoch 0) does."""
         standing = self.halts.read()
-        return (
-            standing is not None
-            and (
-                standing.by is HaltedBy.GUARD or standing.epoch == 0  # unreadable: it stands
-            )
-            and (standing.epoch in (0, halt.epoch))
-        )
+        return self._unwritten or (standing is not None and standing.epoch in (0, halt.epoch))
 
     def _unfinished(self) -> tuple[Halt, GuardPolicy] | None:
         """The takeover of a guard that died before its end, if its halt still stands."""

@@ -7,7 +7,7 @@ import pytest
 from guard_stage import guard_beside
 from live_stage import on_stage
 
-from kitestring.domain.errors import AnotherDayIsRunning, ConfigError
+from kitestring.domain.errors import AnotherDayIsRunning, ConfigError, DiskFailed
 from kitestring.domain.events import Note
 from kitestring.domain.ids import is_guards, is_ours
 from kitestring.domain.money import money, price
@@ -231,6 +231,25 @@ def test_a_guard_that_dies_over_it_is_taken_up_by_the_next_one(tmp_path):
 
     why, held, sent, epoch = on_stage(play, tmp_path, began="10:00:10")
     assert (why, held, len(sent), epoch) == ("all is closed", 7, 1, 1)
+
+
+def test_a_full_disk_does_not_keep_the_guard_from_acting(tmp_path, monkeypatch):
+    def full(self, by, reason, at, *, flatten=False):
+        raise DiskFailed("HALT cannot be written: no space left.")
+
+    async def play(stage):
+        # Its own journal is on another disk.
+        async with guard_beside(stage) as beside:
+            house = asyncio.create_task(stage.trade(BARE))
+            await stage.until("10:03:00")
+            monkeypatch.setattr(HaltFile, "write", full)
+            watching = beside.start()
+            await stage.die(house)
+            return await ends(watching), stage.held(), beside.told
+
+    why, held, told = on_stage(play, tmp_path)
+    assert (why, held) == ("all is closed", 0)
+    assert "acts without HALT" in told[0]
 
 
 def test_a_halt_of_the_operator_leaves_the_engine_in_peace(tmp_path):
