@@ -334,3 +334,20 @@ def test_what_is_owned_is_shown_before_an_order_can_leave(tmp_path):
 class _Nobody:
     def __getattr__(self, name):
         return lambda *_, **__: None
+
+
+def test_a_house_that_starts_again_after_the_guard_never_sells_what_is_gone(tmp_path):
+    async def play(stage):
+        async with guard_beside(stage) as beside:
+            house = asyncio.create_task(stage.trade("2 BUY"))
+            await stage.until("10:03:00")
+            watching = beside.start()
+            await stage.die(house)
+            await ends(watching)
+        HaltFile(tmp_path).lift()
+        await stage.trade("2 BUY")
+        return stage.held(), [(row["transaction_type"], row["status"]) for row in stage.orders()]
+
+    held, orders = on_stage(play, tmp_path)
+    assert held == 0
+    assert orders == [("BUY", "COMPLETE"), ("SELL", "COMPLETE")]
