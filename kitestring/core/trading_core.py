@@ -264,11 +264,11 @@ class TradingCore:
     def _carry(self, position: CarriedPosition) -> None:
         key, instrument = position.strategy, position.instrument
         row = self._strategies_by_name.get(key)
-        frozen = ""
+        frozen = position.frozen
         if row is None:
-            frozen = f"no strategy is called {key} today"
-        elif (row.instrument, row.product) != (instrument.id, position.product):
-            frozen = f"{key} trades {row.instrument} as {row.product} today"
+            frozen = frozen or f"no strategy is called {key} today"
+        elif frozen or (row.instrument, row.product) != (instrument.id, position.product):
+            frozen = frozen or f"{key} trades {row.instrument} as {row.product} today"
             key = StrategyId(f"{key}, carried {instrument.symbol} {position.product}")
         book = self.portfolio.carry(position, key, frozen)
         if frozen:
@@ -638,10 +638,11 @@ class TradingCore:
         self._settle(book)
 
     def _settle(self, book: Book) -> None:
-        view = self._views[book.instrument]
-        wants = self.exits.settle(book, view.bid_px, view.ask_px, view.last_px, self.state.now)
-        # Whatever a caller decided about the trade (leaving, a signal that waits) ends here.
-        if book.net_qty:
+        view, at = self._views[book.instrument], self.state.now
+        wants: Sequence[Want] = ()
+        if at < self.sessions[view.instrument.segment].close_at:  # What lapses is not sent anew.
+            wants = self.exits.settle(book, view.bid_px, view.ask_px, view.last_px, at)
+        if book.net_qty:  # What a caller decided about the trade (leaving, a signal) ends here.
             self.portfolio.touch(book)
         for want in wants:
             self._want(want)

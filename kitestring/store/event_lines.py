@@ -23,6 +23,7 @@ from kitestring.domain.events import (
     MarketDataFault,
     Note,
     OperatorCommand,
+    OvernightStop,
     Reports,
     RunOpened,
     SessionEnded,
@@ -113,7 +114,8 @@ def _line_of(
     | Note
     | RunOpened
     | DaySealed
-    | DayOpening,
+    | DayOpening
+    | OvernightStop,
 ) -> Line:
     match fact:
         case Signal():
@@ -221,6 +223,10 @@ def _line_of(
                 "trades": fact.trades,
             }
             return fact.at, "day_sealed", "info", result
+        case OvernightStop():
+            level: Level = "error" if fact.step in {"unknown", "refused"} else "info"
+            waits = {"strategy": fact.strategy, **_instrument(fact.instrument)}
+            return fact.at, "overnight_stop", level, waits | {"sentence": fact.sentence}
         case DayOpening():
             held = ", ".join(
                 f"{each.net_qty} {each.instrument.symbol} of {each.strategy}"
