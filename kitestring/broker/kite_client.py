@@ -20,6 +20,14 @@ from kitestring.broker.kite_errors import (
     ReadFailure,
     StrangeRow,
 )
+from kitestring.broker.kite_gtt import (
+    GttRow,
+    GttTerms,
+    acked_trigger_id,
+    delete_gtt,
+    gtt_row,
+    place_gtt,
+)
 from kitestring.broker.kite_http import Answer, KiteHttp, NoAnswer
 from kitestring.broker.kite_market_rows import Candle, Quote
 from kitestring.broker.kite_outcomes import (
@@ -57,6 +65,7 @@ from kitestring.broker.secret_text import Secret
 from kitestring.broker.session_health import SessionHealth
 from kitestring.domain.ids import InstrumentId, OrderId
 from kitestring.domain.instants import Instant, ist
+from kitestring.domain.money import Price
 
 JOURNAL_HEADER: Final = "X-Kitestring-Journal"
 """What our own exchange is told of our journal, so that it can judge "intent before send"."""
@@ -129,6 +138,29 @@ class KiteClient:
             self.health.sent(outcome)
         return outcome
 
+    async def place_gtt(self, terms: GttTerms, last_px: Price) -> int | str:
+        """Make a trigger, once: its number, or why it is not known to stand. Then look at ``gtts``."""
+        return await self._write_gtt(place_gtt(terms, last_px))
+
+    async def delete_gtt(self, trigger_id: int) -> int | str:
+        """Take a trigger back, once: its number, or why it is not known to be gone."""
+        return await self._write_gtt(delete_gtt(trigger_id))
+
+    async def _write_gtt(self, request: WireRequest) -> int | str:
+        answer = await self._http.call(
+            request, within_s=self.settings.write_timeout_s, headers=self._headers
+        )
+        if isinstance(answer, NoAnswer):
+            return answer.why
+        envelope = _enveloped(answer)
+        if envelope is None:
+            return _no_envelope(answer)
+        trigger_id = acked_trigger_id(envelope) if answer.status == 200 else None
+        if trigger_id is not None:
+            return trigger_id
+        said = f"{envelope.error_type or ''}: {envelope.message or 'no number'}"
+        return self._http.clean(f"HTTP {answer.status} {said}")
+
     def _outcome(self, answer: Answer | NoAnswer, of: OrderId | None) -> SendOutcome:
         """What an answer proves. ``of``: the order a change was asked of."""
         if isinstance(answer, NoAnswer):
@@ -175,6 +207,10 @@ class KiteClient:
     async def order_trades(self, order_id: OrderId) -> tuple[TradeRow, ...]:
         """The trades of one order."""
         return await self._rows(f"/orders/{id_in_path(order_id)}/trades", kite_rows.trade_row)
+
+    async def gtts(self) -> tuple[GttRow, ...]:
+        """The account's triggers: those that wait, and those of the last seven days."""
+        return await self._rows("/gtt/triggers", gtt_row)
 
     async def positions(self) -> Positions:
         """Positions, net and of today."""

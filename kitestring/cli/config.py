@@ -24,6 +24,7 @@ from kitestring.domain.errors import ConfigError
 from kitestring.domain.money import Money, money
 from kitestring.domain.orders import Product
 from kitestring.domain.yaml_lines import Scalar, Sequence, Tree, read_tree
+from kitestring.engine.stopping import Stopping
 
 DEFAULT_FILE = Path(__file__).resolve().parent.parent.parent / "configs" / "paper.yaml"
 """Used when ``--config`` is absent."""
@@ -74,6 +75,8 @@ class TradingConfig(msgspec.Struct, frozen=True, kw_only=True):
     paper_capital: Money = money(500_000)
     live_capital: Money | None = None
     """What the house may trade with for real; required there and never inferred."""
+    stopping: Stopping = Stopping.LEAVE_PROTECTED
+    """What a live day that is stopped before its end does with what is open."""
     logical_universe: tuple[str, ...] = ("NIFTY", "BANKNIFTY")
     engines: Engines = Engines.ALL
 
@@ -219,6 +222,7 @@ def _trading(tree: Tree | None, words: Words) -> TradingConfig:
         paper_capital=words.rupees(rows.get("paper_capital"), "trading.paper_capital")
         or default.paper_capital,
         live_capital=words.rupees(rows.get("live_capital"), "trading.live_capital"),
+        stopping=words.choice(rows.get("stopping"), "trading.stopping", Stopping, default.stopping),
         logical_universe=tuple(n.upper() for n in universe) or default.logical_universe,
         engines=words.choice(rows.get("engines"), "trading.engines", Engines, default.engines),
     )

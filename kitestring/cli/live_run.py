@@ -28,11 +28,14 @@ from kitestring.cli.day_settings import day_settings
 from kitestring.cli.doctor_command import SECRETS, clock_ahead_s, doctor_lines, looked_at
 from kitestring.cli.login_flow import run_login
 from kitestring.domain.errors import ConfigError, NotLoggedIn
+from kitestring.domain.events import DayOpening
 from kitestring.domain.instants import MINUTE, SECOND, Instant, instant, ist_clock, ist_date
 from kitestring.engine.alert_channels import Channel
 from kitestring.engine.attendance import Attendance
+from kitestring.engine.carried import listed_today
 from kitestring.engine.clocks import WallClock, wall_now
 from kitestring.engine.control_socket import ControlSocket
+from kitestring.engine.day_before import day_before, opening_of
 from kitestring.engine.guard_story import guard_lines
 from kitestring.engine.guarding import Guarding, guard_command
 from kitestring.engine.halt_watch import HaltWatch
@@ -43,6 +46,7 @@ from kitestring.engine.live_engine import Ask, Ears, LiveEngine, LiveLink, LiveP
 from kitestring.engine.live_instruments import refuse_unbuilt
 from kitestring.engine.live_market import stops_demanded, watched, without_stop
 from kitestring.engine.preflight import may_start
+from kitestring.engine.settings_today import settings_today
 from kitestring.engine.strategy_files import read_strategy
 from kitestring.engine.watching import DayResult, Watcher
 from kitestring.market import calendar
@@ -182,20 +186,28 @@ async def prepared(
     settings = msgspec.structs.replace(config.kite, api_key=token.api_key)
     names = [name for row in config.strategies for name in row.instruments]
     names += [row.signal_from for row in config.strategies if row.signal_from is not None]
+    before = day_before(request.artifacts, today, read_strategy)
+    opening: DayOpening | None = None
+    said: list[str] = []
+    if before is not None:
+        opening, said = opening_of(before, config.trading.capital, today)
+        names += [position.instrument.id for position in opening.positions]
     async with KiteHttp(settings) as http:
         client = KiteClient(settings, token.access_token, http)
         listed = await instruments_of_day(
             InstrumentDumps(request.artifacts / "instruments"), client.instruments, clock.now()
         )
         chosen = watched(listed, names, today)
+        if opening is not None:
+            opening = listed_today(opening, {each.id: each for each in chosen})
         quoted = await opening_quotes(client, [each.id for each in chosen])
     manifest = live_manifest(today, chosen, quoted.closes, price_bands=quoted.bands)
+    held = opening.positions if opening is not None else ()
+    traded = {each.segment for each in (*chosen, *(row.instrument for row in held))}
     manifest = msgspec.structs.replace(
         manifest,
         sessions={
-            segment: session
-            for segment, session in manifest.sessions.items()
-            if segment in {each.segment for each in chosen}
+            segment: session for segment, session in manifest.sessions.items() if segment in traded
         },
     )
     book = charge_book(today)
@@ -206,13 +218,23 @@ async def prepared(
         identity=("live", book.name, token.user_id),
         read_strategy=read_strategy,
         bar_grace_ms=BAR_GRACE_MS,
+        carried={row.strategy: row.instrument.id for row in held if not row.frozen},
     )
     exempt = [row.strategy for row in config.strategies if row.without_stop]
     refuse_unbuilt(day.settings, chosen, book)
+    allowed = settings_today(
+        request.artifacts,
+        stops_demanded(day.settings, exempt),
+        day.sessions,
+        day.strategies,
+        fresh=request.fresh,
+    )
+    for sentence in said:
+        say(sentence)
     plan = LivePlan(
-        settings=stops_demanded(day.settings, exempt),
+        settings=allowed.settings,
         manifest=manifest,
-        sessions=day.sessions,
+        sessions=allowed.sessions,
         definitions=day.strategies,
         charge_book=book,
         artifacts=request.artifacts,
@@ -220,6 +242,11 @@ async def prepared(
         live_capital=config.trading.live_capital,
         without_stop=without_stop(day.strategies, exempt),
         notes=day.notes,
+        opening=opening,
+        said=tuple(said),
+        overnight=before.overnight if before is not None else (),
+        stopping=config.trading.stopping,
+        tightened=allowed.tightened,
         fresh=request.fresh,
         alerts=tuple(channels),
     )

@@ -118,7 +118,10 @@ class ExitDesk:
     def settle(self, book: Book) -> None:
         """Send what lies between the plan of a book and what works for it."""
         view = self._views[book.instrument]
-        wants = self._exits.settle(book, view, self.state.now)
+        at = self.state.now
+        session = self._market.sessions[view.instrument.segment]
+        # After the close nothing is sent: what lapses with the day is not sent anew.
+        wants = self._exits.settle(book, view, at) if at < session.close_at else []
         # Whatever a caller decided about the trade (leaving, a signal that waits) ends here.
         if book.net_qty:
             self._portfolio.touch(book)

@@ -280,11 +280,11 @@ class TradingCore:
     def _carry(self, position: CarriedPosition) -> None:
         key, instrument = position.strategy, position.instrument
         row = self._strategies_by_name.get(key)
-        frozen = ""
+        frozen = position.frozen
         if row is None:
-            frozen = f"no strategy is called {key} today"
-        elif (row.instrument, row.product) != (instrument.id, position.product):
-            frozen = f"{key} trades {row.instrument} as {row.product} today"
+            frozen = frozen or f"no strategy is called {key} today"
+        elif frozen or (row.instrument, row.product) != (instrument.id, position.product):
+            frozen = frozen or f"{key} trades {row.instrument} as {row.product} today"
             key = StrategyId(f"{key}, carried {instrument.symbol} {position.product}")
         book = self.portfolio.carry(position, key, frozen)
         self.view.carry(position)

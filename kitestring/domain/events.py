@@ -233,6 +233,25 @@ class Note(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="note
     sentence: str
 
 
+class OvernightStop(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="overnight"):
+    """A stop that waits at the broker overnight, as one of its triggers (GTT), and what became of it."""
+
+    at: Instant
+    strategy: StrategyId
+    instrument: InstrumentId
+    product: str
+    side: str
+    qty: int
+    stop_px: int
+    limit_px: int
+    step: str
+    """``asked`` (on disk before it is sent), ``stands``, ``gone``, ``fired``, ``unknown``, ``refused``."""
+    trigger_id: int = 0
+    sentence: str = ""
+    part: int = 0
+    """Which slice of a position that is larger than one order may be."""
+
+
 class Adjustment(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="adjustment"):
     """A quantity that entered or left a book without a trade of which we know, because a person said so.
 
@@ -313,5 +332,6 @@ Fact = (
     | DaySealed
     | DayOpening
     | Adjustment
+    | OvernightStop
 )
 """Everything the journal may hold of a step; the tags are the schema."""

@@ -161,3 +161,5 @@ class CarriedPosition(msgspec.Struct, frozen=True, kw_only=True, array_like=True
     net_qty: int
     mark_px: Price
     trade: OpenTrade
+    frozen: str = ""
+    """Why it is shown and counted today, but not traded; empty for one that goes on."""

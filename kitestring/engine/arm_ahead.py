@@ -12,7 +12,7 @@ from kitestring.domain.errors import ConfigError
 from kitestring.engine import arming
 from kitestring.engine.arming import Armed, ArmingFile, Standing
 from kitestring.engine.clocks import wall_now
-from kitestring.engine.live_engine import Ask, Ears, LivePlan, OpenLink, bands_of, core_of, terms_of
+from kitestring.engine.live_engine import Ask, Ears, LivePlan, OpenLink, core_of, terms_of
 from kitestring.engine.live_recovery import taken_up
 from kitestring.engine.recovery import read_story
 from kitestring.store.halt_file import HaltFile
@@ -45,10 +45,10 @@ async def arm_ahead(plan: LivePlan, open_link: OpenLink, ask: Ask) -> Armed:
                 journal = SqliteJournal(paths.journal, run_key=settings.run_key)
                 held.callback(journal.close)
                 story = read_story(journal)
-                core = core_of(plan, bands_of(plan, paths, story))
+                core = core_of(plan, paths, story)
                 taken_up(core, journal, story, paths, now)
             else:
-                core = core_of(plan, bands_of(plan, paths, None))
+                core = core_of(plan, paths, None)
             terms = terms_of(plan, core, await link.account())
         halt = HaltFile(artifacts).read()
         if halt is not None:

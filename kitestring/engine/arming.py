@@ -21,6 +21,7 @@ from kitestring.domain.errors import ConfigError, DiskFailed
 from kitestring.domain.instants import Instant, ist_clock
 from kitestring.domain.money import Money, show_rupees
 from kitestring.engine.risk_rules import rules
+from kitestring.engine.stopping import Stopping
 
 FILE_NAME: Final = "arming.json"
 
@@ -43,6 +44,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """Strategies that enter without a stop and are not declared exempt."""
     halted: str = ""
     """The HALT that stands, in words; empty where none does."""
+    stopping: Stopping = Stopping.LEAVE_PROTECTED
 
 
 class Armed(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +105,7 @@ def shown(terms: Terms) -> list[str]:
         f"live capital    {capital}, of {free} free",
         f"strategies      {', '.join(terms.strategies)}",
         f"open positions  {', '.join(terms.open_positions) or 'none'}",
+        f"when stopped    {terms.stopping}: {terms.stopping.sentence}",
         f"settings        {terms.config_hash[:16]}",
     ]
     if terms.capital is not None:

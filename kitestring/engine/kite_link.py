@@ -21,6 +21,7 @@ from kitestring.broker.kite_history import KiteHistory
 from kitestring.broker.kite_http import KiteHttp
 from kitestring.broker.kite_settings import KiteSettings
 from kitestring.broker.kite_texts import BrokerSaid, OrderHint, TickerText, UnreadableText
+from kitestring.broker.kite_triggers import KiteTriggers
 from kitestring.broker.secret_text import Secret
 from kitestring.broker.ticker_events import FeedState, StateChanged, TickerEvent
 from kitestring.domain.bars import Bar
@@ -53,6 +54,7 @@ class KiteLink:
         self.broker = broker
         self.feed = feed
         self.clock = clock
+        self.triggers = KiteTriggers(client, broker.line)
 
     async def account(self) -> Account:
         """Whose account it is. Raises ``NotLoggedIn`` where the session is dead."""

@@ -36,6 +36,7 @@ from kitestring.domain.sessions import PhaseKind
 from kitestring.domain.ticks import TickFrame
 from kitestring.engine.clocks import wall_seconds
 from kitestring.engine.day_steps import SNAPSHOT_EVERY, DaySteps, Follower
+from kitestring.engine.leaving import unsettled
 from kitestring.engine.replay import LIVE_NOTE
 
 TURN_S: Final = 0.02
@@ -56,6 +57,8 @@ LAST_WORDS: Final = 10 * SECOND
 """After the close: what the broker still has to say of orders that lapsed with the day."""
 FLATTEN_WITHIN: Final = 120 * SECOND
 """How long a stop with ``flatten`` waits for the exits before it hands over loudly."""
+CALM_WITHIN: Final = 10 * SECOND
+"""How long a stop that leaves everything protected waits for entries to be withdrawn."""
 FEED_AGAIN_S: Final = 5.0
 """After a feed that broke: the pause before it is begun again."""
 
@@ -141,6 +144,7 @@ class LiveDay(DaySteps):
         self._last_frame_at: Instant = 0
         self._silent = False
         self._flat_by: Instant = NEVER
+        self._calm_by: Instant = NEVER
         self.closes_at = max(session.close_at for session in core.sessions.values())
 
     # ── from outside ─────────────────────────────────────────────────────────────────────────
@@ -191,11 +195,20 @@ class LiveDay(DaySteps):
         """How far the feed has come."""
         return self._live_feed.status
 
-    def stop(self, *, flatten: bool = False) -> None:
-        """Stop after the thing in hand, protected as it stands; with ``flatten`` once all is flat."""
+    def stop(
+        self, *, flatten: bool = False, withdraw: bool = False, within: Instant = FLATTEN_WITHIN
+    ) -> None:
+        """Stop: at once, with ``withdraw`` once no entry rests, with ``flatten`` once all is flat.
+
+        However that goes, after ``within``.
+        """
+        now = self._clock.now()
         if flatten:
-            self._flat_by = self._clock.now() + FLATTEN_WITHIN
+            self._flat_by = now + within
             self.order(OperatorWord.FLATTEN, "stop with flatten")
+        elif withdraw:
+            self._calm_by = now + min(within, CALM_WITHIN)
+            self.order(OperatorWord.DISARM, "The house is being stopped: no entries any more.")
         else:
             self.stopping = True
             self.wake()
@@ -289,6 +302,8 @@ class LiveDay(DaySteps):
             self._look_at_the_books(now)
         if self._flat_by < NEVER:
             self._flat_yet(now)
+        if self._calm_by < NEVER:
+            self._calm_yet(now)
 
     def _flat_yet(self, now: Instant) -> None:
         flat = not self.core.portfolio.open_by_instrument and not any(
@@ -302,9 +317,18 @@ class LiveDay(DaySteps):
                 )
             self.stopping = True
 
+    def _calm_yet(self, now: Instant) -> None:
+        waits = unsettled(self.core)
+        if not waits or now >= self._calm_by:
+            if waits:
+                self.note(f"{LIVE_NOTE}not flat", f"Stopped before it was settled: {waits}.")
+            self.stopping = True
+
     async def _sleep(self, over_at: Instant) -> None:
         """Until something is heard, or the clock reaches what is due next."""
-        due = min(self.core.next_due_at, self._broker.next_due_at, over_at, self._flat_by)
+        due = min(
+            self.core.next_due_at, self._broker.next_due_at, over_at, self._flat_by, self._calm_by
+        )
         if not self._looking:  # The look that is under way wakes us by itself.
             due = min(due, self._next_look)
         if not self._silent and self._trades(self._clock.now()):

@@ -32,12 +32,13 @@ from kitestring.domain.events import (
     Note,
     OperatorCommand,
     OperatorWord,
+    OvernightStop,
     RunOpened,
 )
 from kitestring.domain.ids import InstrumentId
 from kitestring.domain.instants import Instant
 from kitestring.domain.instruments import Segment
-from kitestring.domain.money import Money, Price
+from kitestring.domain.money import Money
 from kitestring.domain.orders import Order
 from kitestring.domain.ports import Manifest
 from kitestring.domain.sessions import Session
@@ -45,18 +46,37 @@ from kitestring.domain.verdicts import CancelOrder, Command, ModifyOrder
 from kitestring.engine import arming
 from kitestring.engine.alert_channels import Channel
 from kitestring.engine.arming import Armed, ArmingFile, Terms
+from kitestring.engine.carrying_in import carried_in
 from kitestring.engine.clocks import wall_now, wall_seconds
 from kitestring.engine.day_result import day_result
 from kitestring.engine.fence import Fence
 from kitestring.engine.guard_story import refuse_beside_a_guard, standing_halt
-from kitestring.engine.leaving import left_open, open_positions, stopping_on_signals
+from kitestring.engine.leaving import (
+    TERMINATE_WITHIN,
+    left_open,
+    open_positions,
+    stopping_on_signals,
+)
 from kitestring.engine.live_alerts import LiveAlerts
-from kitestring.engine.live_day import LiveBroker, LiveClock, LiveDay, LiveFeed
-from kitestring.engine.live_recovery import sent_today, taken_up, waiting_changes
+from kitestring.engine.live_day import (
+    FLATTEN_WITHIN,
+    LiveBroker,
+    LiveClock,
+    LiveDay,
+    LiveFeed,
+)
+from kitestring.engine.live_recovery import (
+    opened_tape,
+    sent_today,
+    taken_up,
+    waiting_changes,
+)
+from kitestring.engine.overnight_stops import TriggerDesk, leave_stops
 from kitestring.engine.pulse import Pulse
 from kitestring.engine.recovery import Story, read_story
-from kitestring.engine.replay import LIVE_NOTE
+from kitestring.engine.replay import LIVE_NOTE, TIGHTENED
 from kitestring.engine.scribe import Scribe
+from kitestring.engine.stopping import Stopping
 from kitestring.engine.watching import DayResult, DayStarted, Watcher
 from kitestring.exchange.margin import StatedMargins
 from kitestring.store.atomic_file import write_atomically
@@ -64,8 +84,6 @@ from kitestring.store.halt_file import HaltFile
 from kitestring.store.instance_lock import InstanceLock
 from kitestring.store.journal import SqliteJournal
 from kitestring.store.paths import RunPaths, open_run
-from kitestring.store.tape import FileTape
-from kitestring.store.tape_reader import TapeReader
 
 FAULTS_MAX: Final = 2
 """A second failure of the house itself on one day ends the day."""
@@ -96,6 +114,14 @@ class LivePlan(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     fill_model: RealFills = RealFills()
     opening: DayOpening | None = None
+    """What the last live day left, with today's capital."""
+    overnight: tuple[OvernightStop, ...] = ()
+    """Stops of last night that may still stand at the broker."""
+    stopping: Stopping = Stopping.LEAVE_PROTECTED
+    said: tuple[str, ...] = ()
+    """What a person must know of the day before; written down with the opening."""
+    tightened: tuple[str, ...] = ()
+    """Limits that are tighter than when the day began."""
     fresh: bool = False
     alerts: tuple[Channel, ...] = ()
     """Ways to tell somebody who is not looking; none by default."""
@@ -153,6 +179,11 @@ class LiveLink(Protocol):
         """What the link itself needs beside the day: somebody who keeps the session alive."""
         ...
 
+    @property
+    def triggers(self) -> TriggerDesk:
+        """Where stops wait overnight."""
+        ...
+
     async def account(self) -> Account:
         """Whose account it is. Raises ``NotLoggedIn``, or another ``HouseError``."""
         ...
@@ -192,20 +223,19 @@ Ask = Callable[[Sequence[str], str], Awaitable[str | None]]
 """Shows the lines, asks for the phrase; ``None`` where nobody is there to type."""
 
 
-Bands = Mapping[str, tuple[Price, Price]]
-
-
-def bands_of(plan: LivePlan, paths: RunPaths, story: Story | None) -> Bands:
-    """Bands move in the day. A day taken up again keeps those it began with, as its replay does."""
+def core_of(plan: LivePlan, paths: RunPaths, story: Story | None) -> TradingCore:
+    """The house of a plan, new; ``story`` is what a day taken up again has recorded."""
+    openings = [plan.opening, story.opening if story is not None else None]
+    instruments = {each.id: each for each in plan.manifest.instruments}
+    for opening in openings:
+        for position in opening.positions if opening is not None else ():
+            instruments.setdefault(position.instrument.id, position.instrument)
+    # Bands move in the day. A day taken up again keeps those it began with, as its replay does.
     fresh = story is None or story.last is None
-    return plan.manifest.price_bands if fresh else TapeReader(paths.tape).manifest.price_bands
-
-
-def core_of(plan: LivePlan, bands: Bands) -> TradingCore:
-    """The house of a plan, new."""
+    bands = (plan.manifest if fresh else TapeReader(paths.tape).manifest).price_bands
     return TradingCore(
         plan.settings,
-        instruments=plan.manifest.instruments,
+        instruments=tuple(instruments.values()),
         sessions=plan.sessions,
         definitions=plan.definitions,
         charge_book=plan.charge_book,
@@ -229,7 +259,8 @@ def terms_of(plan: LivePlan, core: TradingCore, account: Account) -> Terms:
         available=account.available,
         risk=plan.settings.risk,
         strategies=tuple(row.name for row in plan.settings.strategies),
-        open_positions=tuple(open_positions(core)),
+        open_positions=tuple(open_positions(core, plan.opening)),
+        stopping=plan.stopping,
         config_hash=plan.config_hash,
         without_stop=plan.without_stop,
         halted=standing_halt(plan.artifacts),
@@ -281,14 +312,23 @@ class LiveEngine:
                 run_key=plan.settings.run_key,
                 fresh=plan.fresh,
             )
-            held.enter_context(stopping_on_signals(self.stop))
+            held.enter_context(stopping_on_signals(self.stop, self.terminate))
             return await self._run_in(paths, watcher)
 
-    def stop(self, *, flatten: bool = False) -> None:
-        """Stop and leave everything protected as it stands; with ``flatten``, once all is flat."""
+    def stop(self, *, flatten: bool = False, within: Instant = FLATTEN_WITHIN) -> None:
+        """Stop as the settings say; with ``flatten``, once all is flat."""
         self._stop_asked = True
         if self._day is not None:
-            self._day.stop(flatten=flatten)
+            policy = Stopping.FLATTEN if flatten else self._plan.stopping
+            self._day.stop(
+                flatten=policy is Stopping.FLATTEN,
+                withdraw=policy is Stopping.LEAVE_PROTECTED,
+                within=within,
+            )
+
+    def terminate(self) -> None:
+        """As ``stop``, for a machine that is going down and does not wait for long."""
+        self.stop(within=TERMINATE_WITHIN)
 
     # ── one day ──────────────────────────────────────────────────────────────────────────────
 
@@ -328,7 +368,7 @@ class LiveEngine:
             journal = SqliteJournal(paths.journal, run_key=plan.settings.run_key)
             held.callback(journal.close)
             story = read_story(journal)
-            core = core_of(plan, bands_of(plan, paths, story))
+            core = core_of(plan, paths, story)
             gap = taken_up(core, journal, story, paths, link.clock.now())
             resumed = story.last is not None
             scribe = Scribe(
@@ -341,7 +381,7 @@ class LiveEngine:
             )
             held.callback(scribe.close)
             scribe.catch_up()
-            tape = self._tape(paths, story)
+            tape = opened_tape(paths, story, plan.manifest)
             held.callback(tape.close)
             if scribe.tally.sealed is not None:
                 result = msgspec.structs.replace(
@@ -373,16 +413,26 @@ class LiveEngine:
                 )
             broker.start()
             try:
-                self._begin(day, history, gap)
+                opening, overnight = (
+                    (None, ()) if resumed else await carried_in(plan.opening, plan.overnight, link)
+                )
+                self._begin(day, history, gap, opening)
+                for stop in overnight:
+                    day.record(stop)
                 self._tell_arming(day, armed, attempt)
                 await day.look_at_the_books()
+                if opening is not None and opening.positions:
+                    # A difference is certain when it was seen twice; before that nothing is sent.
+                    await day.look_at_the_books()
                 self._day = day
                 if self._stop_asked:
-                    day.stop()
+                    self.stop()
                 async with AsyncExitStack() as companions:
                     for each in (Pulse(plan.artifacts, self.fence), *self._beside, *link.beside):
                         await companions.enter_async_context(each.attend(day, paths))
                     await day.run()
+                if not day.interrupted:
+                    await leave_stops(link.triggers, day, link.clock.now())
             finally:
                 await broker.close()
             self._finish(day, scribe)
@@ -414,16 +464,6 @@ class LiveEngine:
             commits=journal.commits(),
         )
 
-    def _tape(self, paths: RunPaths, story: Story) -> FileTape:
-        if story.last is None:
-            # Killed before its first commit: what the tape holds was never part of the day.
-            paths.tape.unlink(missing_ok=True)
-            return FileTape.begin(paths.tape, self._plan.manifest)
-        end = TapeReader(paths.tape).end()
-        if end < story.last.tape_offset:
-            return FileTape.reopen(paths.tape, end)
-        return FileTape.resume(paths.tape, story.last.tape_offset, story.last.tape_hash)
-
     # ── arming ───────────────────────────────────────────────────────────────────────────────
 
     async def _armed(
@@ -450,6 +490,7 @@ class LiveEngine:
         if attempt > 1:
             # The same process goes on, without entries: nobody has to type anything for that.
             return self._armed_here
+        owned = bool(terms.open_positions) or any(core.orders.all_working())
         if not owned:
             arming.refuse(terms)
         if not arming.refusals(terms):
@@ -501,12 +542,15 @@ class LiveEngine:
         day: LiveDay,
         history: Mapping[tuple[InstrumentId, int], Sequence[Bar]],
         gap: Gap | None,
+        opening: DayOpening | None,
     ) -> None:
         plan, core = self._plan, day.core
         if gap is not None:
             # In one commit with the note: the next start would find no gap any more.
             core.step(gap)
             day.note("resumed", f"Resumed after frame {day.feed_position}.")
+            if plan.tightened:
+                day.note(TIGHTENED, f"Tightened: {'; '.join(plan.tightened)}.")
             return
         core.facts.append(
             RunOpened(
@@ -527,12 +571,14 @@ class LiveEngine:
                 sessions=msgspec.msgpack.encode(dict(plan.sessions)),
             )
         )
-        if plan.opening is not None:
-            core.step(plan.opening)
+        if opening is not None:
+            core.step(opening)
         for (instrument, minutes), bars in history.items():
             if bars:
                 core.step(history_event(instrument, minutes, bars, plan.manifest.name))
         day.note("opened", f"The day is open: {plan.manifest.name}.")
+        for sentence in plan.said:
+            day.note(f"{LIVE_NOTE}the day before", sentence)
 
     def _finish(self, day: LiveDay, scribe: Scribe) -> None:
         core, tally = day.core, scribe.tally

@@ -9,10 +9,12 @@ from __future__ import annotations
 from kitestring.core.trading_core import TradingCore
 from kitestring.domain.events import Gap
 from kitestring.domain.instants import Instant
+from kitestring.domain.ports import Manifest
 from kitestring.domain.verdicts import CancelOrder, Command, ModifyOrder, PlaceOrder
 from kitestring.engine.recovery import Story, restore, still_unanswered
 from kitestring.store.journal import SqliteJournal
 from kitestring.store.paths import RunPaths
+from kitestring.store.tape import FileTape
 from kitestring.store.tape_reader import TapeReader
 
 
@@ -27,6 +29,18 @@ def taken_up(
     reached = restore(core, journal, story, reader.records(whole))
     start_at = min(reached or story.last.at, story.last.at)
     return Gap(start_at=start_at, end_at=max(now, start_at), reason="the house was not running")
+
+
+def opened_tape(paths: RunPaths, story: Story, manifest: Manifest) -> FileTape:
+    """The day's tape, to be written on where the journal ends."""
+    if story.last is None:
+        # Killed before its first commit: what the tape holds was never part of the day.
+        paths.tape.unlink(missing_ok=True)
+        return FileTape.begin(paths.tape, manifest)
+    end = TapeReader(paths.tape).end()
+    if end < story.last.tape_offset:
+        return FileTape.reopen(paths.tape, end)
+    return FileTape.resume(paths.tape, story.last.tape_offset, story.last.tape_hash)
 
 
 def waiting_changes(core: TradingCore, story: Story) -> list[ModifyOrder | CancelOrder]:

@@ -26,6 +26,7 @@ from kitestring.domain.events import (
     HistoryLoaded,
     Note,
     OperatorCommand,
+    OvernightStop,
     Reports,
     RunOpened,
     SessionEnded,
@@ -50,6 +51,8 @@ from kitestring.domain.verdicts import (
 ENGINE_NOTES: Final = frozenset({"opened", "resumed", "interrupted"})
 """Notes that the engine writes between events; all other notes are the core's."""
 LIVE_NOTE: Final = "live: "
+TIGHTENED: Final = f"{LIVE_NOTE}tightened"
+"""From here on the day is decided with other limits than those its record began with."""
 """How the kinds of notes begin that a live day's engine writes between events."""
 
 _TOLD = (Reports, BrokerSnapshot, OperatorCommand, Gap, SessionEnded)
@@ -154,6 +157,11 @@ class _Audit:
             self._commits += 1
             self._facts += len(facts)
             self._obey(record)
+            tightened = next((each for each in record.engine if _is_tightened(each)), None)
+            if tightened is not None:
+                return self._result(
+                    cut_short="its limits were made tighter in the middle of the day"
+                )
         return self._result()
 
     def _taped(self) -> Event | None:
@@ -225,10 +233,14 @@ def _sorted_out(commits: Iterable[tuple[int, Commit]]) -> Iterator[_Recorded]:
         yield _Recorded(number, commit, decided, engine)
 
 
+def _is_tightened(fact: Fact) -> bool:
+    return isinstance(fact, Note) and fact.kind == TIGHTENED
+
+
 def _is_engines(fact: Fact) -> bool:
     if isinstance(fact, Note):
         return fact.kind in ENGINE_NOTES or fact.kind.startswith(LIVE_NOTE)
-    return isinstance(fact, (RunOpened, DaySealed))
+    return isinstance(fact, (RunOpened, DaySealed, OvernightStop))
 
 
 def _told(record: _Recorded) -> Event | None:

@@ -24,6 +24,7 @@ from kitestring.domain.events import (
     MarketDataFault,
     Note,
     OperatorCommand,
+    OvernightStop,
     Reports,
     RunOpened,
     SessionEnded,
@@ -115,7 +116,8 @@ def _line_of(
     | RunOpened
     | DaySealed
     | DayOpening
-    | Adjustment,
+    | Adjustment
+    | OvernightStop,
 ) -> Line:
     match fact:
         case Signal():
@@ -232,6 +234,10 @@ def _line_of(
                 "trades": fact.trades,
             }
             return fact.at, "day_sealed", "info", result
+        case OvernightStop():
+            level: Level = "error" if fact.step in {"unknown", "refused"} else "info"
+            waits = {"strategy": fact.strategy, **_instrument(fact.instrument)}
+            return fact.at, "overnight_stop", level, waits | {"sentence": fact.sentence}
         case DayOpening():
             held = ", ".join(
                 f"{each.net_qty} {each.instrument.symbol} of {each.strategy}"

@@ -1,0 +1,146 @@
+"""A position over a night: what Friday leaves, who protects it, and how Monday takes it over."""
+
+import asyncio
+
+import pytest
+from house_day import SCRIPTED
+from night_stage import FRIDAY, MONDAY, long_over_the_night, on_day
+
+from kitestring.domain.events import DayOpening, DaySealed, Note, OvernightStop
+from kitestring.engine.replay_run import replay_run
+from kitestring.store.run_reader import chosen_run, read_run
+
+
+def facts(artifacts, kind):
+    return [each for each in read_run(chosen_run(artifacts)).facts() if isinstance(each, kind)]
+
+
+def its_own_replay(artifacts):
+    done = replay_run(read_run(chosen_run(artifacts)), lambda _: SCRIPTED).replayed
+    assert done.difference is None, done.difference
+
+
+@pytest.fixture
+def friday(tmp_path):
+    (result, net, resting, gtts), exchange = long_over_the_night(tmp_path)
+    return tmp_path, result, net, resting, gtts, exchange
+
+
+def test_after_the_close_a_trigger_stands_for_exactly_what_is_owned(friday):
+    artifacts, result, net, resting, gtts, exchange = friday
+    orders = exchange.desk.orders(exchange.now())
+    assert net > 0
+    assert not result.interrupted
+    assert resting == (0, net), "after the close: the trigger alone"
+    (row,) = gtts
+    assert (row["status"], row["orders"][0]["transaction_type"]) == ("active", "SELL")
+    assert row["orders"][0]["product"] == "NRML"
+    assert 940 < row["condition"]["trigger_values"][0] < 960
+    told = facts(artifacts, OvernightStop)
+    assert [each.step for each in told] == ["asked", "stands"]
+    assert told[1].trigger_id == row["id"]
+    assert len(orders) == 2, "what lapsed at the close was not sent again"
+    (sealed,) = facts(artifacts, DaySealed)
+    assert [each.net_qty for each in sealed.handover.positions] == [net]
+    its_own_replay(artifacts)
+
+
+def test_monday_takes_the_trigger_back_and_protects_with_a_stop_of_its_own(friday):
+    artifacts, _, net, _, _, night = friday
+
+    async def play(stage):
+        resting = []
+
+        async def look():
+            while True:
+                resting.append(sum(stage.resting()))
+                await asyncio.sleep(0.05)
+
+        watch = asyncio.ensure_future(look())
+        result = await stage.trade("5 EXIT")
+        watch.cancel()
+        return result, stage.net(), stage.resting(), resting, stage.orders(), stage.asked
+
+    (result, left, after, resting, orders, asked), _ = on_day(
+        MONDAY, play, artifacts, night=night, carried=True
+    )
+    assert max(resting) == net, "never more for sale than is owned"
+    assert [row["order_type"] for row in orders] == ["SL", "LIMIT"]
+    assert (left, after) == (0, (0, 0))
+    assert result.trades == 1
+    assert f"{net} NFO:" in "".join(asked[0][0])
+    assert any(line.startswith("when stopped    leave_protected") for line in asked[0][0])
+    (opening,) = facts(artifacts, DayOpening)
+    assert (opening.date, opening.positions[0].strategy) == (str(FRIDAY), "one")
+    assert not opening.positions[0].frozen
+    assert [each.step for each in facts(artifacts, OvernightStop)] == ["gone"]
+    its_own_replay(artifacts)
+
+
+def test_a_trigger_that_fired_at_the_open_is_never_sold_a_second_time(friday):
+    artifacts, _, net, _, _, night = friday
+
+    async def play(stage):
+        await stage.until("10:02:00")
+        assert stage.net() == 0, "the trigger sold it"
+        await stage.trade("5 EXIT")
+        return stage.net(), stage.resting(), [row["tag"] for row in stage.orders()]
+
+    (left, resting, tags), _ = on_day(MONDAY, play, artifacts, night=night, carried=True, px="945")
+    assert (left, resting) == (0, (0, 0))
+    assert tags == [None], "the trigger's order and none of ours"
+    (stop,) = facts(artifacts, OvernightStop)
+    assert (stop.step, stop.qty) == ("fired", net)
+    (opening,) = facts(artifacts, DayOpening)
+    assert "fired" in opening.positions[0].frozen
+
+
+def test_a_trigger_that_cannot_be_taken_back_keeps_the_position_to_itself(friday):
+    artifacts, _, net, _, _, night = friday
+
+    async def play(stage):
+        stage.exchange.gtt.delete = lambda now, trigger_id: {"trigger_id": int(trigger_id)}
+        await stage.trade("5 EXIT")
+        return stage.net(), stage.resting(), stage.orders()
+
+    (left, resting, orders), _ = on_day(MONDAY, play, artifacts, night=night, carried=True)
+    assert (left, resting, orders) == (net, (0, net), [])
+    assert [each.step for each in facts(artifacts, OvernightStop)] == ["unknown"]
+
+
+def test_what_the_broker_does_not_show_is_frozen_and_named(friday):
+    artifacts, _, _, _, _, night = friday
+
+    async def play(stage):
+        await stage.trade("5 EXIT")
+        return stage.net(), stage.orders()
+
+    (left, orders), _ = on_day(MONDAY, play, artifacts, night=night, carried=False)
+    assert (left, orders) == (0, []), "nothing was sold that nobody holds"
+    assert any(
+        "the broker shows 0" in note.sentence
+        for note in facts(artifacts, Note)
+        if note.kind == "frozen"
+    )
+
+
+def test_a_day_that_nobody_finished_is_taken_up_from_its_journal_and_said_aloud(tmp_path):
+    async def dies(stage):
+        task = asyncio.create_task(stage.trade("2 BUY stop=-50"))
+        await stage.until("10:05:00")
+        await stage.die(task)
+        return stage.net()
+
+    net, night = on_day(FRIDAY, dies, tmp_path)
+    assert net > 0
+
+    async def play(stage):
+        result = await stage.trade("5 EXIT")
+        return result, stage.net(), [row["order_type"] for row in stage.orders()]
+
+    (result, left, types), _ = on_day(MONDAY, play, tmp_path, night=night, carried=True)
+    assert (left, types, result.trades) == (0, ["SL", "LIMIT"], 1)
+    said = [note.sentence for note in facts(tmp_path, Note) if note.kind == "live: the day before"]
+    assert any(
+        "was never finished" in sentence and f"owned: {net} " in sentence for sentence in said
+    )
