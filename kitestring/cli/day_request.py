@@ -16,7 +16,7 @@ class DayRequest(msgspec.Struct, frozen=True, kw_only=True):
     file: ConfigFile
     engines: Engines
     feed: str
-    """``synthetic``, ``tape`` or ``bars``."""
+    """``synthetic``, ``tape``, ``bars`` or ``kite``."""
     tape: Path | None = None
     date: dt.date | None = None
     speed: float | None = None

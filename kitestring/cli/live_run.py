@@ -3,47 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Final
+from typing import IO
 from urllib.parse import urlsplit
 
 import msgspec
 
-from kitestring.broker.instruments_of_day import READY_AT, instruments_of_day
-from kitestring.broker.kite_client import KiteClient
-from kitestring.broker.kite_feed import live_manifest
-from kitestring.broker.kite_http import KiteHttp
-from kitestring.broker.kite_session import KiteToken, TokenStore
+from kitestring.broker.kite_session import TokenStore
 from kitestring.broker.kite_settings import is_loopback
-from kitestring.broker.previous_closes import previous_closes
 from kitestring.cli.day_report import find, write_report
 from kitestring.cli.day_request import DayRequest
 from kitestring.cli.day_settings import day_settings
 from kitestring.cli.doctor_command import SECRETS, doctor_lines, looked_at
+from kitestring.cli.kite_day import (
+    BAR_GRACE_MS,
+    Say,
+    closed_today,
+    todays_market,
+    todays_token,
+)
 from kitestring.cli.login_flow import run_login
-from kitestring.domain.errors import ConfigError, NotLoggedIn
-from kitestring.domain.instants import SECOND, instant, ist_clock, ist_date
+from kitestring.domain.errors import ConfigError
 from kitestring.engine.clocks import WallClock
 from kitestring.engine.kite_link import open_kite
 from kitestring.engine.live_day import LiveClock
 from kitestring.engine.live_engine import LiveEngine, LivePlan
-from kitestring.engine.live_market import watched, without_stop
+from kitestring.engine.live_market import without_stop
 from kitestring.engine.preflight import may_start
 from kitestring.engine.strategy_files import read_strategy
 from kitestring.engine.watching import DayResult, Watcher
-from kitestring.market import calendar
 from kitestring.market.charges import charge_book
-from kitestring.market.sessions import sessions_for
-from kitestring.store.instrument_dumps import InstrumentDumps
-
-BAR_GRACE_MS: Final = 1500
-_TOKEN_EVERY: Final = 5 * SECOND
-
-Say = Callable[[str], object]
 
 
 def run_live_day(
@@ -66,8 +58,7 @@ def run_live_day(
             "the house may trade with; it is never inferred from the account.",
             do="write `live_capital: 2 lakh` (or your amount) under trading:, then start again",
         )
-    today = ist_date(clock.now())
-    closed = _closed(today, clock)
+    closed = closed_today(clock)
     if closed:
         say(closed)
         return None
@@ -98,18 +89,6 @@ def run_live_day(
     return result
 
 
-def _closed(today: dt.date, clock: LiveClock) -> str:
-    """Why nothing can be traded any more today; empty if something can."""
-    if not calendar.is_trading_day(today):
-        why = calendar.holiday(today) or f"a {today:%A}"
-        following = calendar.next_trading_day(today)
-        return f"No trading on {today} ({why}); the next trading day is {following}."
-    closes_at = max(session.close_at for session in sessions_for(today).values())
-    if clock.now() >= closes_at:
-        return f"Trading on {today} ended at {ist_clock(closes_at)}."
-    return ""
-
-
 async def _trade(
     request: DayRequest,
     watcher: Watcher,
@@ -118,32 +97,11 @@ async def _trade(
     store: TokenStore,
     stdin: IO[str],
 ) -> DayResult:
-    today = ist_date(clock.now())
-    token = await _token(store, clock, say)
-    if clock.now() < (ready_at := instant(today, READY_AT)):
-        say(f"Waiting for Kite's list of instruments, ready at {READY_AT:%H:%M}.")
-        await clock.wait_until(ready_at)
+    token = await todays_token(store, clock, say)
     config = request.file.config
     settings = msgspec.structs.replace(config.kite, api_key=token.api_key)
-    names = [name for row in config.strategies for name in row.instruments]
-    names += [row.signal_from for row in config.strategies if row.signal_from is not None]
-    async with KiteHttp(settings) as http:
-        client = KiteClient(settings, token.access_token, http)
-        listed = await instruments_of_day(
-            InstrumentDumps(request.artifacts / "instruments"), client.instruments, clock.now()
-        )
-        chosen = watched(listed, names, today)
-        closes = await previous_closes(client, [each.id for each in chosen])
-    manifest = live_manifest(today, chosen, closes)
-    manifest = msgspec.structs.replace(
-        manifest,
-        sessions={
-            segment: session
-            for segment, session in manifest.sessions.items()
-            if segment in {each.segment for each in chosen}
-        },
-    )
-    book = charge_book(today)
+    manifest = await todays_market(request, settings, token, clock, say)
+    book = charge_book(manifest.date)
     day = day_settings(
         request.file,
         manifest,
@@ -191,16 +149,3 @@ async def _trade(
         ask,
     )
     return await engine.start(watcher)
-
-
-async def _token(store: TokenStore, clock: LiveClock, say: Say) -> KiteToken:
-    """Today's token; waits for somebody to log in."""
-    said = ""
-    while True:
-        try:
-            return store.token(clock.now())
-        except NotLoggedIn as error:
-            if error.what != said:
-                say(f"{error.what} Waiting for it: {error.do}")
-                said = error.what
-        await clock.wait_until(clock.now() + _TOKEN_EVERY)
