@@ -32,6 +32,8 @@ class DayRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Which days of the bars; ``None`` is from their first, to their last."""
     days: int = 1
     """How many trading days of the synthetic market, one after the other."""
+    paper_twin: bool = False
+    """Of a live day: a paper day beside it, on the same ticks."""
 
     @property
     def many(self) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
@@ -26,6 +27,7 @@ from kitestring.cli.kite_day import (
     todays_token,
 )
 from kitestring.cli.login_flow import run_login
+from kitestring.cli.twin_command import twin_beside
 from kitestring.domain.errors import ConfigError
 from kitestring.engine.clocks import WallClock
 from kitestring.engine.kite_link import open_kite
@@ -34,6 +36,7 @@ from kitestring.engine.live_engine import LiveEngine, LivePlan
 from kitestring.engine.live_market import without_stop
 from kitestring.engine.preflight import may_start
 from kitestring.engine.strategy_files import read_strategy
+from kitestring.engine.twin_line import TwinLine
 from kitestring.engine.watching import DayResult, Watcher
 from kitestring.market.charges import charge_book
 
@@ -136,6 +139,10 @@ async def _trade(
         say(f"To let it trade, type exactly: {phrase}")
         return await asyncio.to_thread(stdin.readline)
 
+    twin = None
+    if request.paper_twin:
+        paper = config.paper
+        twin = TwinLine(partial(twin_beside, request.artifacts, paper.fill_model, request.seed))
     engine = LiveEngine(
         plan,
         lambda ears: open_kite(
@@ -147,5 +154,10 @@ async def _trade(
             cache=request.artifacts / "candles",
         ),
         ask,
+        beside=() if twin is None else (twin,),
     )
-    return await engine.start(watcher)
+    try:
+        return await engine.start(watcher)
+    finally:
+        if twin is not None and (why := await twin.finish()):
+            say(why)

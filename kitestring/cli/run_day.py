@@ -153,6 +153,9 @@ class Day(click.ParamType[dt.date]):
     default=Path("artifacts"),
     help="Where journal, checkpoints and CSV files go; artifacts/ if left out.",
 )
+@click.option(
+    "--paper-twin", is_flag=True, help="With --mode live: the same day on paper beside it."
+)
 @click.option("--seed", type=click.IntRange(min=0), help="Of the synthetic market.")
 @click.option(
     "--fresh", is_flag=True, help="Begin a new run even if this one exists; deletes nothing."
@@ -183,6 +186,7 @@ def run_day(
     date: dt.date | None,
     speed: float,
     artifacts: Path,
+    paper_twin: bool,
     seed: int | None,
     fresh: bool,
     as_json: bool,
@@ -226,6 +230,8 @@ def run_day(
         file = load_config(DEFAULT_FILE if config is None else config, asked)
     trading = file.config.trading
     live = trading.mode is Mode.LIVE
+    if paper_twin and not live:
+        raise click.UsageError("--paper-twin goes with --mode live: paper needs no twin.")
     chosen_engines = trading.engines if engines is None else Engines(engines)
     if chosen_engines is Engines.OPTIONS:
         raise ConfigError(f"{file.where('trading', 'engines')} asks for options. {_NO_OPTIONS}")
@@ -249,6 +255,7 @@ def run_day(
         first=first,
         last=last,
         days=days or 1,
+        paper_twin=paper_twin,
     )
     if live:
         from kitestring.cli.live_run import run_live_day  # noqa: PLC0415 - --help must be fast

@@ -12,10 +12,11 @@ from kitestring.core.settings import DaySettings
 from kitestring.core.strategy import StrategyDefinition
 from kitestring.core.trading_core import TradingCore
 from kitestring.domain.charges import ChargeBook
-from kitestring.domain.events import DaySealed, RunOpened
+from kitestring.domain.events import DayOpening, DaySealed, RunOpened
 from kitestring.domain.ids import InstrumentId
 from kitestring.domain.instruments import Segment
 from kitestring.domain.money import Money, Price
+from kitestring.domain.orders import Product
 from kitestring.domain.ports import Manifest
 from kitestring.domain.sessions import Session
 from kitestring.engine.tally import Tally
@@ -82,3 +83,15 @@ def closes_before(manifest: Manifest) -> dict[InstrumentId, Price]:
         for each in manifest.instruments
         if each.id in manifest.previous_close
     }
+
+
+def carried_positions(
+    opening: DayOpening | None,
+) -> dict[tuple[InstrumentId, Product], tuple[int, Price]]:
+    """What is carried, as the exchange's account keeps it: net quantity and mark."""
+    carried: dict[tuple[InstrumentId, Product], tuple[int, Price]] = {}
+    for position in opening.positions if opening is not None else ():
+        key = (position.instrument.id, position.product)
+        net_qty, _ = carried.get(key, (0, position.mark_px))
+        carried[key] = (net_qty + position.net_qty, position.mark_px)
+    return carried

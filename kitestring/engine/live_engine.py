@@ -190,6 +190,8 @@ class LiveEngine:
         self._ask = ask
         self._day: LiveDay | None = None
         self._stop_asked = False
+        self._early: list[Gap | Note] = []
+        """What the feed said before the day was there to hear it."""
         self._fault = ""
         self._armed_here: Armed | None = None
         self.arming = ArmingFile(plan.artifacts)
@@ -226,6 +228,7 @@ class LiveEngine:
 
     async def _run_in(self, paths: RunPaths, watcher: Watcher) -> DayResult:
         for attempt in range(1, FAULTS_MAX + 1):
+            self._early.clear()
             try:
                 ears = Ears(
                     paths=paths,
@@ -307,6 +310,8 @@ class LiveEngine:
                 self._tell_arming(day, armed, attempt)
                 await day.look_at_the_books()
                 self._day = day
+                for fact in self._early:
+                    self._hear(fact)
                 if self._stop_asked:
                     day.stop()
                 async with AsyncExitStack() as companions:
@@ -530,9 +535,11 @@ class LiveEngine:
             self._day.wake()
 
     def _hear(self, fact: Gap | Note) -> None:
-        if self._day is not None:
-            if isinstance(fact, Note):
-                fact = msgspec.structs.replace(fact, kind=f"{LIVE_NOTE}{fact.kind}")
+        if self._day is None:
+            self._early.append(fact)
+        elif isinstance(fact, Note):
+            self._day.hear(msgspec.structs.replace(fact, kind=f"{LIVE_NOTE}{fact.kind}"))
+        else:
             self._day.hear(fact)
 
     def _entries_stopped(self) -> str:

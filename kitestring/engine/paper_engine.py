@@ -25,17 +25,14 @@ from kitestring.core.trading_core import TradingCore
 from kitestring.domain.charges import ChargeBook
 from kitestring.domain.errors import HouseError, StoreError
 from kitestring.domain.events import DayOpening, Gap, OperatorCommand, OperatorWord
-from kitestring.domain.ids import InstrumentId
 from kitestring.domain.instants import MINUTE, NEVER
 from kitestring.domain.instruments import Instrument, Segment
-from kitestring.domain.money import Price
-from kitestring.domain.orders import Product
 from kitestring.domain.ports import Feed, Journal
 from kitestring.domain.sessions import Session
 from kitestring.engine.alert_channels import Channel
 from kitestring.engine.clocks import Throttle, wall_now, wall_seconds
 from kitestring.engine.day_alerts import DayAlerts
-from kitestring.engine.day_record import closes_before, opened_on_paper, sealed
+from kitestring.engine.day_record import carried_positions, closes_before, opened_on_paper, sealed
 from kitestring.engine.day_result import day_result
 from kitestring.engine.helm import Helm
 from kitestring.engine.recovery import Story, forgotten, read_story, restore, still_unanswered
@@ -190,7 +187,7 @@ class PaperEngine:
                 fill_model=plan.fill_model,
                 seed=plan.seed,
                 ledger=ledger,
-                opening=_positions(plan.opening),
+                opening=carried_positions(plan.opening),
                 bars=plan.of_bars,
             )
             resumed = story.last is not None
@@ -405,18 +402,6 @@ class PaperEngine:
         )
 
     _fault: str = ""
-
-
-def _positions(
-    opening: DayOpening | None,
-) -> dict[tuple[InstrumentId, Product], tuple[int, Price]]:
-    """What is carried, as the exchange's account keeps it: net quantity and mark."""
-    carried: dict[tuple[InstrumentId, Product], tuple[int, Price]] = {}
-    for position in opening.positions if opening is not None else ():
-        key = (position.instrument.id, position.product)
-        net_qty, _ = carried.get(key, (0, position.mark_px))
-        carried[key] = (net_qty + position.net_qty, position.mark_px)
-    return carried
 
 
 def _write_summary(paths: RunPaths, result: DayResult) -> None:

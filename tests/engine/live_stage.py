@@ -127,7 +127,7 @@ class Stage:
         } | changes  # fmt: skip
         return LivePlan(**told)
 
-    def engine(self, script, *, types=True, open_link=None, **changes):
+    def engine(self, script, *, types=True, open_link=None, beside=(), **changes):
         """A house; ``types`` says whether the person types the phrase."""
         plan = self.plan(script, **changes)
 
@@ -141,7 +141,7 @@ class Stage:
                 clock=self.clock, cache=self.artifacts / "candles",
             )  # fmt: skip
 
-        return LiveEngine(plan, open_link or link, ask)
+        return LiveEngine(plan, open_link or link, ask, beside=beside)
 
     async def trade(self, script, **options):
         return await self.engine(script, **options).start(NobodyWatches())
@@ -168,15 +168,15 @@ class Stage:
             await task
 
 
-def on_stage(play, artifacts, script="", *, seed=1, began="09:59:50", opens="10:00"):
+def on_stage(play, artifacts, script="", *, seed=1, began="09:59:50", opens="10:00", market=None):
     """Live ``play(stage)`` through in a fresh world; nothing unexpected may have happened in it."""
 
     async def whole(network):
         del network
         clock = ExchangeClock(at(began))
-        market = CalmMarket(start=opens)
+        shown = market or CalmMarket(start=opens)
         exchange = LocalExchange(
-            ExchangeSettings(seed=seed, switches=Switches(rate_limits=True)), market, clock
+            ExchangeSettings(seed=seed, switches=Switches(rate_limits=True)), shown, clock
         )
         stage = RehearsalStage(exchange, clock, script=parse_script(script))
         served = Served(
@@ -187,7 +187,7 @@ def on_stage(play, artifacts, script="", *, seed=1, began="09:59:50", opens="10:
         )
         await served.start()
         try:
-            answer = await play(Stage(exchange, stage, served, clock, market, artifacts))
+            answer = await play(Stage(exchange, stage, served, clock, shown, artifacts))
         finally:
             await served.stop()
         assert served.app[FAILURES] == []

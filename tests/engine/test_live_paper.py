@@ -41,7 +41,7 @@ def order_requests(stage):
         each
         for method in ("POST", "PUT", "DELETE")
         for each in stage.stage.ledger.conversations(method=method)
-        if each.path.startswith(("/orders", "/gtt"))
+        if each.heard.path.startswith(("/orders", "/gtt"))
     ]
 
 
@@ -106,15 +106,15 @@ def test_a_day_begun_in_the_middle_has_history_and_says_what_nobody_saw(tmp_path
     joined = [each for each in facts(tmp_path, Gap) if "before the feed began" in each.reason]
     assert [each.start_at for each in joined] == [at("10:04:00")]
     assert facts(tmp_path, HistoryLoaded) == [] or all(
-        bar.close_at <= at("10:04:00") for each in facts(tmp_path, HistoryLoaded) for bar in each.bars
+        bar.close_at <= at("10:04:00")
+        for each in facts(tmp_path, HistoryLoaded)
+        for bar in each.bars
     )
 
 
 def test_live_and_paper_trade_side_by_side_on_one_account(tmp_path):
     async def play(stage):
-        live, paper = await asyncio.gather(
-            stage.trade(SCRIPT), trade_on_paper(stage, SCRIPT)
-        )
+        live, paper = await asyncio.gather(stage.trade(SCRIPT), trade_on_paper(stage, SCRIPT))
         return live, paper, len(stage.orders()), len(order_requests(stage))
 
     live, paper, orders, sent = on_stage(play, tmp_path)
@@ -196,9 +196,7 @@ def test_a_holiday_is_a_clean_end(tmp_path):
         )
         is None
     )
-    assert said == [
-        "No trading on 2026-11-22 (a Sunday); the next trading day is 2026-11-23."
-    ]
+    assert said == ["No trading on 2026-11-22 (a Sunday); the next trading day is 2026-11-23."]
 
 
 def test_the_line_of_paper_refuses_to_carry_an_order(tmp_path):
