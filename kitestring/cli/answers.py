@@ -220,7 +220,9 @@ def journal_verify(run: str | None, *, artifacts: Path, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--mode", type=click.Choice(["paper", "live"]), default="paper", help="Which state.")
+@click.option(
+    "--mode", type=click.Choice(["paper", "live", "twin"]), default="paper", help="Which state."
+)
 @_artifacts
 @_as_json
 def status(*, mode: str, artifacts: Path, as_json: bool) -> None:

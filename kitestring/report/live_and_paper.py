@@ -42,10 +42,13 @@ _WORDS: Final = {
     "exits, left for another reason": ("Other exits", "one hit its stop or target, the other not"),
     "another quantity": ("Quantity", "trades of another size, whole"),
     "charges of the same trades": ("Charges", "of the trades that both made"),
-    "trades only the first has": ("Missed", "what paper made with trades that live did not get"),
+    "trades only the first has": (
+        "Missed",
+        "trades that live did not get; a plus: paper lost with them",
+    ),
     "trades only the second has": (
         "Only live",
-        "what live made with trades that paper did not get",
+        "trades that paper did not get",
     ),
     "open positions and rounding": ("Open", "what is in no closed trade, and rounding"),
 }

@@ -17,8 +17,8 @@ from kitestring.store.run_pairs import RunPair, pair_of, pairs
 
 sys.path.append(str(Path(__file__).parents[1] / "engine"))
 
-from live_stage import DAY, on_stage  # noqa: E402 - the stage is the engine's tests'
-from twin_on_stage import DearMarket, TwinBeside  # noqa: E402
+from live_stage import DAY, on_stage
+from twin_on_stage import DearMarket, TwinBeside
 
 SCRIPT = "2 BUY stop=-5; 4 EXIT; 5 SELL stop=+8; 7 EXIT"
 REFUSED = """\
