@@ -22,8 +22,11 @@ from kitestring.domain.events import Gap, HistoryLoaded, Note, RunOpened
 from kitestring.domain.ids import OrderId
 from kitestring.domain.instants import instant
 from kitestring.domain.positions import Fill
+from kitestring.domain.verdicts import PlaceOrder
 from kitestring.engine.replay_run import replay_run
 from kitestring.engine.watching import NobodyWatches
+from kitestring.exchange.fill_models import fill_model
+from kitestring.exchange.ledger import What, read_entries
 from kitestring.store.run_reader import every_run, read_run
 
 SCRIPT = "2 BUY stop=-5; 5 EXIT; 7 SELL stop=+5"
@@ -72,6 +75,30 @@ def test_a_whole_day_trades_on_real_ticks_and_sends_nothing(tmp_path):
     assert done.difference is None, done.difference
 
 
+@pytest.mark.parametrize("when", ["10:02:01.55", "10:02:01.8", "10:05:01.6", "10:10:00.05"])
+def test_killed_with_orders_on_their_way_nothing_is_lost_or_doubled(tmp_path, when):
+    """The exchange's ledger may be ahead of the journal by a fill that nobody was told of."""
+
+    async def play(stage):
+        first = asyncio.create_task(trade_on_paper(stage, SCRIPT, fill_model=fill_model("market")))
+        await stage.until(when)
+        await stage.die(first)
+        await stage.until(f"{when[:6]}{int(when[6:8]) + 9:02d}")
+        return await trade_on_paper(stage, SCRIPT, fill_model=fill_model("market"))
+
+    result = on_stage(play, tmp_path)
+    assert result.resumed
+    assert result.open_positions == {}
+    fills = facts(tmp_path, Fill)
+    assert sum(fill.side.sign * fill.qty for fill in fills) == 0
+    assert len({fill.fill_id for fill in fills}) == len(fills)
+    sent = [each.cl_ord_id for each in facts(tmp_path, PlaceOrder)]
+    assert len(set(sent)) == len(sent)
+    ledger = of_paper(tmp_path).paths.exchange_ledger.read_bytes().splitlines()
+    placed = [each.tag for each in read_entries(ledger) if each.what is What.PLACE]
+    assert sorted(placed) == sorted(sent), "each order reached the paper exchange once"
+
+
 @pytest.mark.parametrize("how", ["killed", "stopped"])
 def test_an_interrupted_day_goes_on_and_its_gap_is_on_record(tmp_path, how):
     async def play(stage):
@@ -110,6 +137,17 @@ def test_a_day_begun_in_the_middle_has_history_and_says_what_nobody_saw(tmp_path
         for each in facts(tmp_path, HistoryLoaded)
         for bar in each.bars
     )
+
+
+def test_what_a_feed_says_before_the_live_day_listens_is_heard_too(tmp_path):
+    async def play(stage):
+        await stage.until("10:04:20")
+        return await stage.trade("7 SELL stop=+5")
+
+    on_stage(play, tmp_path)
+    (run,) = every_run(tmp_path)
+    gaps = [fact for fact in read_run(run).facts() if isinstance(fact, Gap)]
+    assert [each.start_at for each in gaps if "before the feed" in each.reason] == [at("10:04:00")]
 
 
 def test_live_and_paper_trade_side_by_side_on_one_account(tmp_path):

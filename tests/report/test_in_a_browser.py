@@ -82,8 +82,8 @@ def test_a_live_day_beside_paper_fits_a_phone_and_reads_its_days_out(tmp_path):
     shown = dom(page, tmp_path / "profile")
     assert Page(re.sub(r"<!doctype html>", "", shown, flags=re.IGNORECASE)).texts["live-difference"]
     readouts = re.findall(r'<output class="readout">([^<]*)<b>([^<]*)</b></output>', shown)
-    # 120 - 2 300 and the last day's own -84.99 or so
-    assert [result for moment, result in readouts if moment == "20 Nov"][0].startswith("−₹2,2")
+    # 120 - 2 300, and -55.015 of the one trade that the broker took.
+    assert dict(readouts)["20 Nov"] == "−₹2,235.02"
     test_nothing_sticks_out_of_the_page(390, page, tmp_path)
 
 
