@@ -14,6 +14,7 @@ from paper_on_stage import paper_engine, trade_on_paper
 from test_live_run import kept_token, request_of
 
 from kitestring.broker.kite_client import KiteClient
+from kitestring.broker.paper_broker import PaperBroker
 from kitestring.broker.reads_only import ReadsOnly
 from kitestring.cli import paper_kite
 from kitestring.cli.config import Mode, parse_config
@@ -25,7 +26,6 @@ from kitestring.domain.positions import Fill
 from kitestring.domain.verdicts import PlaceOrder
 from kitestring.engine.replay_run import replay_run
 from kitestring.engine.watching import NobodyWatches
-from kitestring.exchange.fill_models import fill_model
 from kitestring.exchange.ledger import What, read_entries
 from kitestring.store.run_reader import every_run, read_run
 
@@ -75,28 +75,66 @@ def test_a_whole_day_trades_on_real_ticks_and_sends_nothing(tmp_path):
     assert done.difference is None, done.difference
 
 
-@pytest.mark.parametrize("when", ["10:02:01.55", "10:02:01.8", "10:05:01.6", "10:10:00.05"])
+def resumed_once(artifacts, result):
+    """By journal and exchange ledger: flat, no fill twice, each order at the exchange once."""
+    assert result.resumed
+    assert (result.trades, result.open_positions) == (2, {})
+    fills = facts(artifacts, Fill)
+    assert sum(fill.side.sign * fill.qty for fill in fills) == 0
+    assert len({fill.fill_id for fill in fills}) == len(fills)
+    sent = [each.cl_ord_id for each in facts(artifacts, PlaceOrder)]
+    ledger = of_paper(artifacts).paths.exchange_ledger.read_bytes().splitlines()
+    placed = [each.tag for each in read_entries(ledger) if each.what is What.PLACE]
+    assert sorted(placed) == sorted(sent)
+    assert len(set(sent)) == len(sent)
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        pytest.param("10:02:01.55", id="an entry on its way"),
+        pytest.param("10:02:01.595", id="an entry filled and not told"),
+        pytest.param("10:02:01.65", id="a stop on its way"),
+        pytest.param("10:05:01.56", id="a cancel on its way"),
+        pytest.param("10:05:01.852", id="an exit filled and not told"),
+        pytest.param("10:10:00.26", id="a square-off filled and not told"),
+    ],
+)
 def test_killed_with_orders_on_their_way_nothing_is_lost_or_doubled(tmp_path, when):
     """The exchange's ledger may be ahead of the journal by a fill that nobody was told of."""
 
     async def play(stage):
-        first = asyncio.create_task(trade_on_paper(stage, SCRIPT, fill_model=fill_model("market")))
+        first = asyncio.create_task(trade_on_paper(stage, SCRIPT, model="market"))
         await stage.until(when)
         await stage.die(first)
         await stage.until(f"{when[:6]}{int(when[6:8]) + 9:02d}")
-        return await trade_on_paper(stage, SCRIPT, fill_model=fill_model("market"))
+        return await trade_on_paper(stage, SCRIPT, model="market")
 
-    result = on_stage(play, tmp_path)
-    assert result.resumed
-    assert result.open_positions == {}
-    fills = facts(tmp_path, Fill)
-    assert sum(fill.side.sign * fill.qty for fill in fills) == 0
-    assert len({fill.fill_id for fill in fills}) == len(fills)
-    sent = [each.cl_ord_id for each in facts(tmp_path, PlaceOrder)]
-    assert len(set(sent)) == len(sent)
-    ledger = of_paper(tmp_path).paths.exchange_ledger.read_bytes().splitlines()
-    placed = [each.tag for each in read_entries(ledger) if each.what is What.PLACE]
-    assert sorted(placed) == sorted(sent), "each order reached the paper exchange once"
+    resumed_once(tmp_path, on_stage(play, tmp_path))
+
+
+@pytest.mark.parametrize("nth", [1, 2, 3, 4, 6])
+def test_killed_between_the_commit_and_the_exchange_the_order_is_handed_over_again(
+    tmp_path, nth, monkeypatch
+):
+    handed_over = PaperBroker.carry_out
+    left = [nth]
+
+    def dying(broker, command, at_):
+        left[0] -= 1
+        if left[0] == 0:
+            raise asyncio.CancelledError
+        handed_over(broker, command, at_)
+
+    monkeypatch.setattr(PaperBroker, "carry_out", dying)
+
+    async def play(stage):
+        first = asyncio.create_task(trade_on_paper(stage, SCRIPT, model="market"))
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        return await trade_on_paper(stage, SCRIPT, model="market")
+
+    resumed_once(tmp_path, on_stage(play, tmp_path))
 
 
 @pytest.mark.parametrize("how", ["killed", "stopped"])

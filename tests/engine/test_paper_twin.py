@@ -126,6 +126,21 @@ def test_words_heard_twice_change_nothing(tmp_path):
     assert run_of(tmp_path, "twin").journal.read_bytes() == before
 
 
+def test_a_day_told_again_from_its_start_is_taken_in_once(tmp_path):
+    """What happens when the live house failed and was rebuilt: its line tells everything again."""
+    beside = TwinBeside()
+    on_stage(lambda stage: stage.trade(SCRIPT, beside=(beside,)), tmp_path)
+    told_once = read_run(run_of(tmp_path, "twin")).commits
+    run_of(tmp_path, "twin").journal.unlink()
+    half = len(beside.words) // 2
+    with PaperTwin(
+        run_of(tmp_path, "live"), fill_model("instant"), read=lambda _: SCRIPTED
+    ) as twin:
+        for word in (*beside.words[:half], *beside.words):
+            twin.hear(word)
+    assert read_run(run_of(tmp_path, "twin")).commits == told_once
+
+
 @pytest.mark.parametrize("model", ["instant", "market"])
 def test_the_twins_fills_are_on_the_live_tape(tmp_path, model):
     beside = TwinBeside(model)
