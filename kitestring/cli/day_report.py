@@ -34,8 +34,8 @@ def choose(artifacts: Path, name: str | None, day: dt.date | None) -> RunPaths:
     if not of_day:
         days = ", ".join(sorted({str(run.date) for run in runs})[-8:])
         raise ConfigError(f"There is no run of {day} in {artifacts}.", do=f"there are: {days}")
-    days = [run for run in of_day if run.mode != "twin"]
-    return max(days or of_day, key=_written)
+    traded = [run for run in of_day if run.mode != "twin"]
+    return max(traded or of_day, key=_written)
 
 
 def find(artifacts: Path, name: str) -> RunPaths:
