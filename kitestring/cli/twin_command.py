@@ -12,8 +12,6 @@ from typing import IO, TYPE_CHECKING, Final
 
 import click
 
-from kitestring.exchange.fill_models import FILL_MODELS
-
 if TYPE_CHECKING:
     from kitestring.domain.ports import Commit
     from kitestring.store.instance_lock import InstanceLock
@@ -35,7 +33,7 @@ _LOCK_WITHIN_S: Final = 10.0
 )
 @click.option(
     "--fill-model",
-    type=click.Choice(sorted(FILL_MODELS)),
+    type=click.Choice(["market", "instant"]),
     default="market",
     help="How paper fills; market if left out.",
 )
