@@ -23,6 +23,7 @@ from typing import Final, Protocol
 import msgspec
 
 from kitestring.broker.history_pace import HistoryPace
+from kitestring.broker.kite_errors import KiteReadFailed, ReadFailure
 from kitestring.broker.kite_market_rows import Candle
 from kitestring.broker.ticker_events import Now
 from kitestring.core.bar_builder import continuous_hours
@@ -54,6 +55,8 @@ SETTLED_S: Final = 10
 _LOOK_S: Final = 0.25
 _ROUNDS: Final = 4
 """So often the stretch of days is widened when days had fewer bars than a whole session."""
+_THROTTLED_S: Final = (1.0, 1.7, 2.9, 4.6, 7.1)
+"""After "too many requests": the pauses before the same question is asked again."""
 _SHARES: Final = (Segment.EQUITY, Segment.EQUITY_WITH_DERIVATIVES)
 
 
@@ -288,11 +291,20 @@ class KiteHistory:
         *,
         continuous: bool,
     ) -> list[CandleRow]:
-        await self._pace.turn()
-        self.calls += 1
-        candles = await self._source.historical(
-            instrument.token, interval, start_at, end_at, continuous=continuous
-        )
+        candles: Sequence[Candle] = ()
+        for pause_s in (*_THROTTLED_S, None):
+            await self._pace.turn()
+            self.calls += 1
+            try:
+                candles = await self._source.historical(
+                    instrument.token, interval, start_at, end_at, continuous=continuous
+                )
+                break
+            except KiteReadFailed as failed:
+                # The limit is the account's: another house of ours (paper beside live) asks too.
+                if failed.cause is not ReadFailure.THROTTLED or pause_s is None:
+                    raise
+                await asyncio.sleep(pause_s)
         return [
             (each.opened_at, int(each.open), int(each.high), int(each.low), int(each.close), each.volume)
             for each in candles

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from types import MappingProxyType
 from typing import Final, Unpack, assert_never
 
-from kitestring.domain.events import BrokerOrderRow, BrokerSnapshot
+from kitestring.domain.events import BrokerOrderRow, BrokerSnapshot, Note
 from kitestring.domain.ids import ClOrdId, ExecId, InstrumentId, OrderId
 from kitestring.domain.instants import Instant
 from kitestring.domain.money import Price
@@ -121,6 +121,14 @@ class PaperBroker:
         told = [(told_at, _report(entry)) for told_at, entry in matcher.announcements_until(until)]
         self.next_due_at = matcher.next_due_at
         return told
+
+    def notes(self) -> list[Note]:
+        """Nothing: whatever there is to say of this broker, its reports say."""
+        return []
+
+    async def refresh(self) -> str:
+        """Nothing to wait for: its books are here, and can always be read."""
+        return ""
 
     def snapshot(self, at: Instant) -> BrokerSnapshot:
         """Orders of today and net quantities as they were at ``at`` (now, or a moment ago).

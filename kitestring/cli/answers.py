@@ -223,7 +223,7 @@ def journal_verify(run: str | None, *, artifacts: Path, as_json: bool) -> None:
 @click.command()
 @click.option(
     "--mode",
-    type=click.Choice(["paper", "live"]),
+    type=click.Choice(["paper", "live", "twin"]),
     help="Which state; if left out, a live day that runs, or else the latest of the two.",
 )
 @_artifacts

@@ -34,7 +34,8 @@ def choose(artifacts: Path, name: str | None, day: dt.date | None) -> RunPaths:
     if not of_day:
         days = ", ".join(sorted({str(run.date) for run in runs})[-8:])
         raise ConfigError(f"There is no run of {day} in {artifacts}.", do=f"there are: {days}")
-    return max(of_day, key=_written)
+    traded = [run for run in of_day if run.mode != "twin"]
+    return max(traded or of_day, key=_written)
 
 
 def find(artifacts: Path, name: str) -> RunPaths:
@@ -64,7 +65,7 @@ def make_group_report(
     for run in list_runs(artifacts):
         if (first and run.date < first) or (last and run.date > last):
             continue
-        if run.state() is RunState.SEALED:
+        if run.mode != "twin" and run.state() is RunState.SEALED:
             known = latest.get(run.date)
             if known is None or _written(known) < _written(run):
                 latest[run.date] = run

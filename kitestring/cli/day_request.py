@@ -16,7 +16,7 @@ class DayRequest(msgspec.Struct, frozen=True, kw_only=True):
     file: ConfigFile
     engines: Engines
     feed: str
-    """``synthetic``, ``tape`` or ``bars``."""
+    """``synthetic``, ``tape``, ``bars`` or ``kite``."""
     tape: Path | None = None
     date: dt.date | None = None
     speed: float | None = None
@@ -34,6 +34,8 @@ class DayRequest(msgspec.Struct, frozen=True, kw_only=True):
     """How many trading days of the synthetic market, one after the other."""
     guarded: bool = True
     """Live: a guard is kept beside it."""
+    paper_twin: bool = False
+    """Of a live day: a paper day beside it, on the same ticks."""
 
     @property
     def many(self) -> bool:

@@ -87,17 +87,17 @@ def arm_the_day(
 
     from kitestring.broker.kite_session import TokenStore  # noqa: PLC0415 - as above
     from kitestring.cli.doctor_command import clock_ahead_s, looked_at  # noqa: PLC0415 - as above
-    from kitestring.cli.live_run import closed  # noqa: PLC0415 - as above
+    from kitestring.cli.kite_day import closed_today  # noqa: PLC0415 - as above
     from kitestring.cli.login_flow import run_login  # noqa: PLC0415 - as above
     from kitestring.domain.errors import ConfigError, NotLoggedIn  # noqa: PLC0415 - as above
-    from kitestring.domain.instants import ist_date, ist_text  # noqa: PLC0415 - as above
+    from kitestring.domain.instants import ist_text  # noqa: PLC0415 - as above
     from kitestring.engine.clocks import WallClock  # noqa: PLC0415 - as above
     from kitestring.engine.preflight import may_start  # noqa: PLC0415 - as above
 
     ahead_s = clock_ahead_s(request.file, (clock or WallClock()).now) if clock is None else None
     clock = clock or WallClock()
     stdin = keyboard or sys.stdin
-    why = closed(ist_date(clock.now()), clock)
+    why = closed_today(clock)
     if why:
         say(echo, why)
         return

@@ -18,7 +18,7 @@ import datetime as dt
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 import click
 
@@ -45,6 +45,16 @@ Exit codes:
 
 RunDay = Callable[["DayRequest", "Watcher"], "DayResult"]
 RunDays = Callable[["DayRequest", "DaysWatcher"], "DaysResult"]
+
+
+class RunToday(Protocol):
+    """What trades a day that happens now."""
+
+    def __call__(
+        self, request: DayRequest, watcher: Watcher, say: Callable[[str], object], *, login: bool
+    ) -> DayResult | None:
+        """``None`` where there is nothing to trade today."""
+        ...
 
 
 class _Speed(click.ParamType[float]):
@@ -111,8 +121,8 @@ class Day(click.ParamType[dt.date]):
 )
 @click.option(
     "--feed",
-    type=click.Choice(["synthetic", "tape", "bars"]),
-    help="Market; synthetic if left out.",
+    type=click.Choice(["synthetic", "tape", "bars", "kite"]),
+    help="Market; synthetic if left out, kite is today's own ticks.",
 )
 @click.option(
     "--tape",
@@ -146,6 +156,9 @@ class Day(click.ParamType[dt.date]):
     default=Path("artifacts"),
     help="Where journal, checkpoints and CSV files go; artifacts/ if left out.",
 )
+@click.option(
+    "--paper-twin", is_flag=True, help="With --mode live: the same day on paper beside it."
+)
 @click.option("--seed", type=click.IntRange(min=0), help="Of the synthetic market.")
 @click.option(
     "--fresh", is_flag=True, help="Begin a new run even if this one exists; deletes nothing."
@@ -177,6 +190,7 @@ def run_day(
     date: dt.date | None,
     speed: float,
     artifacts: Path,
+    paper_twin: bool,
     seed: int | None,
     fresh: bool,
     as_json: bool,
@@ -208,6 +222,10 @@ def run_day(
         raise click.UsageError("--tape goes with --feed tape.")
     if feed == "tape" and seed is not None:
         raise click.UsageError("--seed is of the synthetic market; a tape has none.")
+    if feed == "kite" and (date is not None or days is not None or speed or seed is not None):
+        raise click.UsageError(
+            "--feed kite is today's market as it comes: leave --date, --days, --speed and --seed out."
+        )
     _refuse_days(feed, bars=bool(bars), between=first or last, days=days, date=date)
     if first is not None and last is not None and first > last:
         raise click.UsageError(f"--from {first} lies after --to {last}.")
@@ -216,10 +234,12 @@ def run_day(
         file = load_config(DEFAULT_FILE if config is None else config, asked)
     trading = file.config.trading
     live = trading.mode is Mode.LIVE
+    if paper_twin and not live:
+        raise click.UsageError("--paper-twin goes with --mode live: paper needs no twin.")
     chosen_engines = trading.engines if engines is None else Engines(engines)
     if chosen_engines is Engines.OPTIONS:
         raise ConfigError(f"{file.where('trading', 'engines')} asks for options. {_NO_OPTIONS}")
-    if login and not live:
+    if login and not live and feed != "kite":
         click.echo("Paper needs no login; going on without one.", err=True)
     if chosen_engines is Engines.NONE:
         _say_in_order(file.name, len(file.config.strategies), as_json=as_json)
@@ -240,9 +260,17 @@ def run_day(
         last=last,
         days=days or 1,
         guarded=not no_guard,
+        paper_twin=paper_twin,
     )
     if live:
-        _trade_live(request, login=login, as_json=as_json)
+        from kitestring.cli.live_run import run_live_day  # noqa: PLC0415 - --help must be fast
+
+        _trade_now(run_live_day, request, login=login, as_json=as_json)
+        return
+    if feed == "kite":
+        from kitestring.cli.paper_kite import run_paper_on_kite  # noqa: PLC0415 - as above
+
+        _trade_now(run_paper_on_kite, request, login=login, as_json=as_json)
         return
     if request.many:
         _trade_many(request, context.obj, as_json=as_json)
@@ -284,13 +312,12 @@ def _refuse_live(
         )
 
 
-def _trade_live(request: DayRequest, *, login: bool, as_json: bool) -> None:
+def _trade_now(run: RunToday, request: DayRequest, *, login: bool, as_json: bool) -> None:
     from kitestring.cli.console import console_for  # noqa: PLC0415 - --help must be fast
-    from kitestring.cli.live_run import run_live_day  # noqa: PLC0415 - as above
 
     console = console_for(sys.stderr if as_json else sys.stdout, sys.stdin)
     try:
-        result = run_live_day(request, console, console.line, login=login)
+        result = run(request, console, console.line, login=login)
     finally:
         console.close()
     if result is None:

@@ -286,6 +286,8 @@ class RunOpened(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=
     settings: bytes = b""
     sessions: bytes = b""
     """The sessions with the house's own cut-offs, encoded: what a replay of the day needs."""
+    beside: str = ""
+    """Of a paper twin: the name of the live run it was traded beside."""
 
 
 class DaySealed(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="day_sealed"):

@@ -27,6 +27,7 @@ from kitestring.domain.instruments import Instrument, Segment
 from kitestring.domain.money import Money, show_rupees
 from kitestring.domain.positions import CarriedPosition
 from kitestring.domain.sessions import Session
+from kitestring.engine.day_record import bands_in, closes_before
 from kitestring.engine.live_recovery import taken_up
 from kitestring.engine.recovery import read_story
 from kitestring.exchange.margin import StatedMargins
@@ -153,11 +154,8 @@ def _unsealed(
             definitions=definitions,
             charge_book=charges_of_name(opened.charges),
             margins=StatedMargins(),
-            previous_close={
-                each.id: manifest.previous_close[each.id]
-                for each in manifest.instruments
-                if each.id in manifest.previous_close
-            },
+            previous_close=closes_before(manifest),
+            price_bands=bands_in(manifest),
         )
         taken_up(core, journal, story, run, 0)
         opening = msgspec.structs.replace(hand_over(core), head=journal.head)

@@ -26,12 +26,16 @@ SNAPSHOT_EVERY: Final = SECOND
 """While something is unexplained, how often the broker's books are read, in market time."""
 
 
-class Follower(Protocol):
-    """Whoever wants to hear what has become durable: projections, the screen."""
+class Listener(Protocol):
+    """Whoever wants to hear what has become durable."""
 
     def committed(self, number: int, commit: Commit) -> None:
         """A step is on disk."""
         ...
+
+
+class Follower(Listener, Protocol):
+    """Who tells people of it, too: projections, the screen."""
 
     def passing(self, at: Instant, frames: int) -> None:
         """Market time goes on; called a few times a second of wall time."""
@@ -71,6 +75,7 @@ class DaySteps:
         self._follower = follower
         self.before_sending: list[Callable[[int, Commit], None]] = []
         """Who is told of a commit before anything of it can leave the house."""
+        self._listeners: list[Listener] = []
         self._next_snapshot: Instant = 0
         self._encode: Callable[[object], bytes] = msgspec.msgpack.Encoder().encode
 
@@ -111,6 +116,12 @@ class DaySteps:
             self._commit(commands)
         if not ticks and core.next_due_at <= at:  # A bar's timers come after it.
             self._catch_up(at, at)
+
+    def follow(self, follower: Listener) -> None:
+        """Let one more hear what is durable, from the day's first commit on; it must not raise."""
+        for number, commit in self._journal.commits():
+            follower.committed(number, commit)
+        self._listeners.append(follower)
 
     def tell(self, event: Event) -> None:
         """Step an event that is neither frame nor timer nor report (history, an operator, a gap)."""
@@ -226,3 +237,5 @@ class DaySteps:
         for command in commands:
             self._broker.carry_out(command, core.state.now)
         self._follower.committed(number, commit)
+        for listener in self._listeners:
+            listener.committed(number, commit)

@@ -6,11 +6,9 @@ the book; what it says of itself goes into the day's inbox as gaps and notes.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Final
 
 from kitestring.broker.governor import Governor
 from kitestring.broker.kite_bridge import KiteBroker
@@ -28,13 +26,11 @@ from kitestring.domain.bars import Bar
 from kitestring.domain.events import Gap, Note
 from kitestring.domain.ids import InstrumentId
 from kitestring.domain.ports import Manifest
+from kitestring.engine.kite_market import feed_note, joined_history
 from kitestring.engine.live_day import LiveClock
 from kitestring.engine.live_engine import Account, Beside, Ears
 from kitestring.engine.session_watch import SessionWatch
 from kitestring.store.candle_cache import CandleCache
-
-FLOW_WITHIN_S: Final = 30.0
-"""In an open market: how long the first tick is waited for before history is joined to it."""
 
 
 class KiteLink:
@@ -70,15 +66,7 @@ class KiteLink:
         self, needed: Iterable[tuple[InstrumentId, int, int]]
     ) -> Mapping[tuple[InstrumentId, int], Sequence[Bar]]:
         """Bars up to where the live ones begin. Raises ``KiteReadFailed``."""
-        wanted = list(needed)
-        if self.feed.is_open(self.clock.now()):
-            with suppress(TimeoutError):  # a silent feed is said by the day; history ends at now
-                await asyncio.wait_for(self.feed.until_flowing(), FLOW_WITHIN_S)
-        await self.feed.load_history(wanted)
-        return {
-            (name, minutes): self.feed.history(name, minutes, bars)
-            for name, minutes, bars in wanted
-        }
+        return await joined_history(self.feed, self.clock, needed)
 
 
 @asynccontextmanager
@@ -101,14 +89,7 @@ async def open_kite(
         if isinstance(event, Gap):
             ears.hear(event)
         elif isinstance(event, StateChanged):
-            why = f": {event.why}" if event.why else ""
-            ears.hear(
-                Note(
-                    at=event.at,
-                    kind="feed",
-                    sentence=f"Feed {event.line} is {event.state.value}{why}.",
-                )
-            )
+            ears.hear(feed_note(event))
             if event.state is FeedState.FLOWING:
                 broker.hint()
             if event.token_dead:

@@ -48,6 +48,7 @@ from kitestring.engine.alert_channels import Channel
 from kitestring.engine.arming import Armed, ArmingFile, Terms
 from kitestring.engine.carrying_in import carried_in
 from kitestring.engine.clocks import wall_now, wall_seconds
+from kitestring.engine.day_record import bands_in, closes_before
 from kitestring.engine.day_result import day_result
 from kitestring.engine.fence import Fence
 from kitestring.engine.guard_story import refuse_beside_a_guard, standing_halt
@@ -84,6 +85,7 @@ from kitestring.store.halt_file import HaltFile
 from kitestring.store.instance_lock import InstanceLock
 from kitestring.store.journal import SqliteJournal
 from kitestring.store.paths import RunPaths, open_run
+from kitestring.store.tape_reader import TapeReader
 
 FAULTS_MAX: Final = 2
 """A second failure of the house itself on one day ends the day."""
@@ -232,7 +234,7 @@ def core_of(plan: LivePlan, paths: RunPaths, story: Story | None) -> TradingCore
             instruments.setdefault(position.instrument.id, position.instrument)
     # Bands move in the day. A day taken up again keeps those it began with, as its replay does.
     fresh = story is None or story.last is None
-    bands = (plan.manifest if fresh else TapeReader(paths.tape).manifest).price_bands
+    began = plan.manifest if fresh else TapeReader(paths.tape).manifest
     return TradingCore(
         plan.settings,
         instruments=tuple(instruments.values()),
@@ -240,12 +242,8 @@ def core_of(plan: LivePlan, paths: RunPaths, story: Story | None) -> TradingCore
         definitions=plan.definitions,
         charge_book=plan.charge_book,
         margins=StatedMargins(),
-        previous_close={
-            each.id: plan.manifest.previous_close[each.id]
-            for each in plan.manifest.instruments
-            if each.id in plan.manifest.previous_close
-        },
-        price_bands={InstrumentId(name): band for name, band in bands.items()},
+        previous_close=closes_before(plan.manifest),
+        price_bands=bands_in(began),
     )
 
 
@@ -287,6 +285,8 @@ class LiveEngine:
         self._ask = ask
         self._day: LiveDay | None = None
         self._stop_asked = False
+        self._early: list[Gap | Note] = []
+        """What the feed said before the day was there to hear it."""
         self._fault = ""
         self._armed_here: Armed | None = None
         self.arming = ArmingFile(plan.artifacts)
@@ -334,6 +334,7 @@ class LiveEngine:
 
     async def _run_in(self, paths: RunPaths, watcher: Watcher) -> DayResult:
         for attempt in range(1, FAULTS_MAX + 1):
+            self._early.clear()
             try:
                 ears = Ears(
                     paths=paths,
@@ -425,6 +426,8 @@ class LiveEngine:
                     # A difference is certain when it was seen twice; before that nothing is sent.
                     await day.look_at_the_books()
                 self._day = day
+                for fact in self._early:
+                    self._hear(fact)
                 if self._stop_asked:
                     self.stop()
                 async with AsyncExitStack() as companions:
@@ -640,9 +643,11 @@ class LiveEngine:
             self._day.wake()
 
     def _hear(self, fact: Gap | Note) -> None:
-        if self._day is not None:
-            if isinstance(fact, Note):
-                fact = msgspec.structs.replace(fact, kind=f"{LIVE_NOTE}{fact.kind}")
+        if self._day is None:
+            self._early.append(fact)
+        elif isinstance(fact, Note):
+            self._day.hear(msgspec.structs.replace(fact, kind=f"{LIVE_NOTE}{fact.kind}"))
+        else:
             self._day.hear(fact)
 
     def _fenced(self) -> str:

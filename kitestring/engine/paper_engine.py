@@ -17,33 +17,22 @@ from types import FrameType
 
 import msgspec
 
-from kitestring import __version__
 from kitestring.broker.paper_broker import PaperBroker
-from kitestring.core.handover import hand_over
 from kitestring.core.history import history_event
 from kitestring.core.settings import DaySettings
 from kitestring.core.strategy import StrategyDefinition
 from kitestring.core.trading_core import TradingCore
 from kitestring.domain.charges import ChargeBook
 from kitestring.domain.errors import HouseError, StoreError
-from kitestring.domain.events import (
-    DayOpening,
-    DaySealed,
-    Gap,
-    OperatorCommand,
-    OperatorWord,
-    RunOpened,
-)
-from kitestring.domain.ids import InstrumentId
+from kitestring.domain.events import DayOpening, Gap, OperatorCommand, OperatorWord
 from kitestring.domain.instants import MINUTE, NEVER
 from kitestring.domain.instruments import Instrument, Segment
-from kitestring.domain.money import Price
-from kitestring.domain.orders import Product
 from kitestring.domain.ports import Feed, Journal
 from kitestring.domain.sessions import Session
 from kitestring.engine.alert_channels import Channel
 from kitestring.engine.clocks import Throttle, wall_now, wall_seconds
 from kitestring.engine.day_alerts import DayAlerts
+from kitestring.engine.day_record import carried_positions, closes_before, opened_on_paper, sealed
 from kitestring.engine.day_result import day_result
 from kitestring.engine.helm import Helm
 from kitestring.engine.recovery import Story, forgotten, read_story, restore, still_unanswered
@@ -186,11 +175,7 @@ class PaperEngine:
                 definitions=plan.definitions,
                 charge_book=plan.charge_book,
                 margins=StatedMargins(),
-                previous_close={
-                    instrument.id: manifest.previous_close[instrument.id]
-                    for instrument in manifest.instruments
-                    if instrument.id in manifest.previous_close
-                },
+                previous_close=closes_before(manifest),
             )
             ledger = FileLedger(paths.exchange_ledger, durable=not plan.held)
             held.callback(ledger.close)
@@ -202,7 +187,7 @@ class PaperEngine:
                 fill_model=plan.fill_model,
                 seed=plan.seed,
                 ledger=ledger,
-                opening=_positions(plan.opening),
+                opening=carried_positions(plan.opening),
                 bars=plan.of_bars,
             )
             resumed = story.last is not None
@@ -272,7 +257,7 @@ class PaperEngine:
             if day.interrupted:
                 day.note("interrupted", "Stopped by the operator; the same command goes on.")
             else:
-                self._seal(day, scribe)
+                day.record(sealed(core, scribe.tally))
                 if isinstance(journal, HeldJournal):
                     journal.write()
             scribe.write()
@@ -367,22 +352,16 @@ class PaperEngine:
         plan, manifest = self._plan, self._plan.feed.manifest
         settings = plan.settings
         day.core.facts.append(
-            RunOpened(
-                mode="paper",
-                date=str(settings.date),
+            opened_on_paper(
+                settings,
                 feed=manifest.name,
+                capital=settings.capital if plan.opening is None else plan.opening.equity,
                 seed=plan.seed,
-                run_key=settings.run_key,
                 config_hash=plan.config_hash,
-                strategy_hashes={
-                    name: definition.source_hash for name, definition in plan.definitions.items()
-                },
-                fill_model=plan.fill_model.name,
-                charges=plan.charge_book.name,
-                capital=int(settings.capital if plan.opening is None else plan.opening.equity),
-                version=__version__,
-                settings=msgspec.msgpack.encode(settings),
-                sessions=msgspec.msgpack.encode(dict(plan.sessions)),
+                definitions=plan.definitions,
+                fill_model=plan.fill_model,
+                charge_book=plan.charge_book,
+                sessions=plan.sessions,
             )
         )
         if plan.opening is not None:
@@ -393,29 +372,6 @@ class PaperEngine:
                 # Not told one by one: the opening is one commit, so that it is whole or not there.
                 day.core.step(history_event(instrument, minutes, loaded, manifest.name))
         day.note("opened", f"The day is open: {manifest.name}.")
-
-    def _seal(self, day: TradingDay, scribe: Scribe) -> None:
-        core = day.core
-        charges = core.portfolio.charges_money
-        tally = scribe.tally
-        day.record(
-            DaySealed(
-                at=core.state.now,
-                equity=int(core.equity),
-                realised=int(core.portfolio.realised),
-                charges=int(charges),
-                net=int(core.equity) - int(core.opening_equity),
-                orders=tally.orders,
-                fills=tally.fills,
-                trades=tally.trades,
-                carried={
-                    f"{book.strategy}|{book.instrument}|{book.product}": book.net_qty
-                    for book in core.portfolio.books.values()
-                    if book.net_qty
-                },
-                handover=hand_over(core),
-            )
-        )
 
     async def _run_watched(self, day: TradingDay, scribe: Scribe, watcher: Watcher) -> None:
         """Trade; whoever attends may look and steer, and has let go when this returns or fails."""
@@ -446,18 +402,6 @@ class PaperEngine:
         )
 
     _fault: str = ""
-
-
-def _positions(
-    opening: DayOpening | None,
-) -> dict[tuple[InstrumentId, Product], tuple[int, Price]]:
-    """What is carried, as the exchange's account keeps it: net quantity and mark."""
-    carried: dict[tuple[InstrumentId, Product], tuple[int, Price]] = {}
-    for position in opening.positions if opening is not None else ():
-        key = (position.instrument.id, position.product)
-        net_qty, _ = carried.get(key, (0, position.mark_px))
-        carried[key] = (net_qty + position.net_qty, position.mark_px)
-    return carried
 
 
 def _write_summary(paths: RunPaths, result: DayResult) -> None:

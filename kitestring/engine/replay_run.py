@@ -17,10 +17,10 @@ from kitestring.core.strategy import StrategyDefinition
 from kitestring.core.trading_core import TradingCore
 from kitestring.domain.errors import ConfigError
 from kitestring.domain.events import DayOpening, RunOpened
-from kitestring.domain.ids import InstrumentId
 from kitestring.domain.instruments import Instrument, Segment
 from kitestring.domain.ports import Manifest
 from kitestring.domain.sessions import Session
+from kitestring.engine.day_record import bands_in
 from kitestring.engine.replay import Replayed, replay
 from kitestring.engine.strategy_files import read_strategy
 from kitestring.exchange.margin import StatedMargins
@@ -113,7 +113,7 @@ def _fresh_core(
             for each in manifest.instruments
             if each.id in manifest.previous_close
         },
-        price_bands={InstrumentId(name): band for name, band in manifest.price_bands.items()},
+        price_bands=bands_in(manifest),
     )
 
 

@@ -86,6 +86,8 @@ class Chart(NamedTuple):
     steps: Sequence[Step] = ()
     signed: bool = False
     """A result, drawn from zero, rather than a price."""
+    other: Sequence[tuple[Instant, int]] = ()
+    """A second curve to compare with, dashed."""
     days: tuple[str, ...] = ()
     """Where the moments are whole days, a minute apart for drawing: what each is called."""
 
@@ -196,6 +198,7 @@ def _scale(chart: Chart) -> Scale:
     values = [value for _, value in chart.points]
     values += [low for _, low, _ in chart.ranges] + [high for _, _, high in chart.ranges]
     values += [mark.value for mark in chart.marks] + [step.level for step in chart.steps]
+    values += [value for _, value in chart.other]
     if chart.signed:
         return _around_zero(values)
     low, high = (min(values), max(values)) if values else (0, UNITS_PER_RUPEE)
@@ -301,6 +304,9 @@ def _paths(chart: Chart, scale: Scale) -> Iterable[Html]:
             ends = f"V{zero}H{span.x(chart.points[0][0])}Z"
             yield Html(f'<path class="area" d="{curve}{ends}"/>')
         yield Html(f'<path class="line" d="{curve}"/>')
+    if chart.other:
+        curve = _curve([(span.x(at), scale.y(value)) for at, value in chart.other])
+        yield Html(f'<path class="other" d="{curve}"/>')
     if chart.steps:
         levels = [
             f"V{scale.y(step.level)}H{span.x(step.end_at)}"

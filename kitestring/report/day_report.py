@@ -1,20 +1,23 @@
 """One page for one day: what it made, what it cost, what happened, and how far it can be believed.
 
 The order is a reader's: the result, then on what terms it was reached, then how it came about, and
-at the end what proves it. The same run gives the same page, byte for byte.
+at the end what proves it. The same run gives the same page, byte for byte; a live day's page also looks
+at its paper twin and at the days before it.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
-from kitestring.domain.errors import DiskFailed
+from kitestring.domain.errors import DiskFailed, StoreError
 from kitestring.domain.events import StrategyOff
 from kitestring.domain.ids import symbol_of
 from kitestring.domain.instants import ist_clock
 from kitestring.domain.money import Money, charge_as_money, decimal_rupees
 from kitestring.report.charts import Chart, Mark, Span, columns, draw, symbols
 from kitestring.report.figures import Figures, figures
+from kitestring.report.live_and_paper import live_and_paper, side_by_side
 from kitestring.report.markup import (
     MINUS,
     Column,
@@ -46,6 +49,9 @@ from kitestring.report.tables import (
 )
 from kitestring.store.atomic_file import write_atomically
 from kitestring.store.paths import RunPaths
+from kitestring.store.run_pairs import pair_of, pairs
+
+NOTHING: Final = Html()
 
 
 def write_day_report(paths: RunPaths) -> Path:
@@ -54,7 +60,8 @@ def write_day_report(paths: RunPaths) -> Path:
     Returns the familiar path, or the run's own where the other could not be written. Raises a
     ``StoreError`` where the run cannot be read or its folder cannot be written.
     """
-    content = day_page(read_run(paths))
+    facts = read_run(paths)
+    content = day_page(facts, beside=beside_paper(paths, facts))
     try:
         write_atomically(paths.report, content)
     except OSError as error:
@@ -65,8 +72,21 @@ def write_day_report(paths: RunPaths) -> Path:
     return paths.publish_report() or paths.report
 
 
-def day_page(facts: RunFacts) -> bytes:
-    """The whole page."""
+def beside_paper(paths: RunPaths, facts: RunFacts) -> Html:
+    """Of a live day: the same day on paper; nothing where there is none, or one cannot be read."""
+    pair = pair_of(paths) if paths.mode == "live" and facts.sealed is not None else None
+    if pair is None:
+        return Html()
+    try:
+        day = side_by_side(facts, read_run(pair.paper))
+    except StoreError:
+        return Html()
+    before = [each for each in pairs(paths.artifacts, until=paths.date) if each.date < paths.date]
+    return live_and_paper(day, [*before, pair])
+
+
+def day_page(facts: RunFacts, *, beside: Html = NOTHING) -> bytes:
+    """The whole page; ``beside`` sets a live day beside the same day on paper."""
     day = figures(facts)
     span = day_span(facts, day)
     return page(
@@ -76,6 +96,7 @@ def day_page(facts: RunFacts) -> bytes:
         alarms(facts),
         terms(facts, day),
         equity(day, span),
+        beside,
         on_last_price_paper(facts, day, repriced(facts, day)),
         *prices(facts, span),
         *trade_sections(facts, day),

@@ -20,7 +20,8 @@ from kitestring.domain.errors import AnotherDayIsRunning, DiskFailed, StoreError
 from kitestring.store.atomic_file import copy_atomically, write_atomically
 from kitestring.store.journal import is_sealed
 
-Mode = Literal["paper", "live"]
+Mode = Literal["paper", "live", "twin"]
+"""``twin`` is the paper day beside a live one."""
 
 _CSV_NAMES: Final = ("orders.csv", "fills.csv", "trades.csv")
 
@@ -119,7 +120,7 @@ class RunPaths:
     @property
     def latest_folder(self) -> Path:
         """Where the CSV files of the day's latest run of this mode are shown."""
-        family = "journal" if self.mode == "paper" else "live"
+        family = "journal" if self.mode == "paper" else self.mode
         return self.artifacts / family / str(self.date)
 
     @property

@@ -144,7 +144,9 @@ def chosen_run(artifacts: Path, *, run: str | None = None, day: str | None = Non
             f"There is no run {what} in {artifacts}.",
             do=f"python -m kitestring days --artifacts {artifacts} lists them",
         )
-    return newest(fitting)[0]
+    # A twin is asked for by its name: what somebody means by "the day" is the live one.
+    days = [one for one in fitting if one.mode != "twin"]
+    return newest(fitting if run is not None else days or fitting)[0]
 
 
 def every_run(artifacts: Path) -> list[RunPaths]:

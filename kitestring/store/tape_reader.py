@@ -66,12 +66,13 @@ class TapeReader:
     def __iter__(self) -> Iterator[Record]:
         return self.records()
 
-    def records(self, until: int | None = None) -> Iterator[Record]:
+    def records(self, until: int | None = None, *, after: int = 0) -> Iterator[Record]:
         """The records up to an offset that ``mark()`` gave, or to the end of what is whole.
 
-        Raises ``JournalDamaged`` where a block is damaged, or where ``until`` is not there.
+        ``after`` is an offset of the same kind, to go on from. Raises ``JournalDamaged`` where a
+        block is damaged, or where ``until`` is not there.
         """
-        for offset, records in self._blocks(until):
+        for offset, records in self._blocks(until, after):
             try:
                 yield from _RECORDS.decode(records)
             except msgspec.MsgspecError as error:
@@ -103,10 +104,10 @@ class TapeReader:
             file.truncate(offset)
         self.torn_at = None
 
-    def _blocks(self, until: int | None) -> Iterator[tuple[int, bytes]]:
+    def _blocks(self, until: int | None, after: int = 0) -> Iterator[tuple[int, bytes]]:
         """Each whole block: the offset after it, and its records, still encoded."""
         self.torn_at = None
-        offset = self._first_block
+        offset = max(self._first_block, after)
         with self._open() as file:
             size = file.seek(0, 2)
             file.seek(offset)

@@ -2,12 +2,14 @@
 
 import asyncio
 import datetime as dt
+from itertools import pairwise
 
 import pytest
 from feed_stage import DAY, START, in_virtual_time
 
 from kitestring.broker.history_pace import HistoryPace
 from kitestring.broker.kite_client import KiteClient
+from kitestring.broker.kite_errors import KiteReadFailed, ReadFailure
 from kitestring.broker.kite_history import KiteHistory
 from kitestring.broker.kite_http import KiteHttp
 from kitestring.broker.kite_market_rows import Candle
@@ -319,3 +321,46 @@ def test_the_exchanges_candles_of_a_day_become_its_bars(tmp_path):
     assert [bar.close_at for bar in got.bars] == [START + n * MINUTE for n in (1, 2, 3, 4)]
     assert {bar.volume for bar in got.bars[1:]} == {60}
     assert [(int(b.high) - int(b.low)) // int(INFY.tick_size) for b in got.bars] == [1] * 4
+
+
+class Throttled(Recorded):
+    """An account whose other house asks, too: so many calls are one too many."""
+
+    def __init__(self, now, refused):
+        super().__init__(now)
+        self.refused = refused
+
+    async def historical(self, token, interval, start_at, end_at, **terms):
+        rows = await super().historical(token, interval, start_at, end_at, **terms)
+        if self.refused:
+            self.refused -= 1
+            raise KiteReadFailed(
+                "/instruments/historical", ReadFailure.THROTTLED, "Too many requests"
+            )
+        return rows
+
+
+@pytest.mark.parametrize("refused", [0, 2, 5])
+def test_throttled_candles_are_asked_for_again(tmp_path, refused):
+    async def play(stage):
+        source = Throttled(stage.clock.now, refused)
+        history = KiteHistory(source, CandleCache(tmp_path), stage.clock.now, LISTED.values())
+        loaded = await history.bars(INFY, 5, 20)
+        return loaded.bars, source
+
+    bars, source = in_virtual_time(play)
+    assert len(bars) == 20
+    pauses = [after - before for before, after in pairwise(source.at)][:refused]
+    assert pauses == sorted(pauses), "each time it waits longer"
+    assert all(pause >= 1.0 for pause in pauses)
+
+
+def test_candles_throttled_for_good_are_no_candles(tmp_path):
+    async def play(stage):
+        source = Throttled(stage.clock.now, 100)
+        history = KiteHistory(source, CandleCache(tmp_path), stage.clock.now, LISTED.values())
+        with pytest.raises(KiteReadFailed, match="Too many requests"):
+            await history.bars(INFY, 5, 20)
+        return len(source.at)
+
+    assert in_virtual_time(play) == 6

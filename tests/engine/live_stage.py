@@ -172,15 +172,15 @@ class Stage:
             await task
 
 
-def on_stage(play, artifacts, script="", *, seed=1, began="09:59:50", opens="10:00"):
+def on_stage(play, artifacts, script="", *, seed=1, began="09:59:50", opens="10:00", market=None):
     """Live ``play(stage)`` through in a fresh world; nothing unexpected may have happened in it."""
 
     async def whole(network):
         del network
         clock = ExchangeClock(at(began))
-        market = CalmMarket(start=opens)
+        shown = market or CalmMarket(start=opens)
         exchange = LocalExchange(
-            ExchangeSettings(seed=seed, switches=Switches(rate_limits=True)), market, clock
+            ExchangeSettings(seed=seed, switches=Switches(rate_limits=True)), shown, clock
         )
         stage = RehearsalStage(exchange, clock, script=parse_script(script))
         served = Served(
@@ -191,7 +191,7 @@ def on_stage(play, artifacts, script="", *, seed=1, began="09:59:50", opens="10:
         )
         await served.start()
         try:
-            answer = await play(Stage(exchange, stage, served, clock, market, artifacts))
+            answer = await play(Stage(exchange, stage, served, clock, shown, artifacts))
         finally:
             await served.stop()
         assert served.app[FAILURES] == []

@@ -9,7 +9,7 @@ from alert_receivers import receiver
 from live_stage import on_stage
 from second_terminal import Terminal
 
-from kitestring.cli import live_run
+from kitestring.cli import kite_day
 from kitestring.domain.errors import ConfigError
 from kitestring.domain.instants import instant
 from kitestring.engine import live_alerts
@@ -133,7 +133,7 @@ def test_nobody_logged_in_is_told_before_the_market_opens_and_not_before_breakfa
     clock = Morning(instant(day, dt.time(6, 30)), instant(day, dt.time(8, 20)), log_in)
     with receiver() as heard:
         channels = (WebhookChannel(url=Secret(heard.root)),)
-        token = asyncio.run(live_run._token(store, clock, lines.append, channels))
+        token = asyncio.run(kite_day.todays_token(store, clock, lines.append, channels))
     assert token.user_id == "KS0001"
     assert len(lines) == 1
     assert [kind for kind, _ in heard.alerts] == ["login due"] * 2, "at eight and a quarter past"

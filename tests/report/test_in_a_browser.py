@@ -8,8 +8,11 @@ import subprocess
 import pytest
 from page_reading import Page
 from report_days import hand_made_day, trade_a_day
+from test_live_and_paper import REFUSED, days_of, traded
 
 from kitestring.report.day_report import day_page
+from kitestring.report.live_and_paper import live_and_paper, side_by_side
+from kitestring.report.run_facts import read_run
 from kitestring.store.paths import list_runs
 
 BROWSER = shutil.which("chromium")
@@ -68,6 +71,20 @@ def test_nothing_sticks_out_of_the_page(width, report, tmp_path):
     client, scroll = re.search(r'<p id="said">(\d+) (\d+)</p>', shown).groups()
     assert int(client) <= width
     assert int(scroll) <= int(client)
+
+
+def test_a_live_day_beside_paper_fits_a_phone_and_reads_its_days_out(tmp_path):
+    pair = traded(tmp_path, faults=REFUSED)
+    days = [*days_of(pair, [("310.00", "120.00"), ("-1220.00", "-2300.00")]), pair]
+    day = side_by_side(read_run(pair.live), read_run(pair.paper))
+    page = tmp_path / "live.html"
+    page.write_bytes(day_page(read_run(pair.live), beside=live_and_paper(day, days)))
+    shown = dom(page, tmp_path / "profile")
+    assert Page(re.sub(r"<!doctype html>", "", shown, flags=re.IGNORECASE)).texts["live-difference"]
+    readouts = re.findall(r'<output class="readout">([^<]*)<b>([^<]*)</b></output>', shown)
+    # 120 - 2 300, and -55.015 of the one trade that the broker took.
+    assert dict(readouts)["20 Nov"] == "−₹2,235.02"
+    test_nothing_sticks_out_of_the_page(390, page, tmp_path)
 
 
 def test_a_day_of_one_trade_is_shown_too(tmp_path):

@@ -25,6 +25,7 @@ NOT_RUN = {
     r".*\bPATH\b.*": "a recording of the reader's own",
     r".*--tape \.\./shared/.*": "recorded days lie outside the project; the tests of tapes play them",
     r"python -m kitestring exchange .*": "serves until it is stopped; test_exchange_page.py runs it",
+    r".*--feed kite --login": "waits for a login; test_live_paper.py trades the day",
     r"curl .*": "asks a served exchange; test_exchange_page.py asks it",
     r"python -m benchmarks\..*": "minutes; the benchmarks' own tests run them short",
 }
