@@ -24,10 +24,10 @@ from kitestring.cli.day_report import find, write_report
 from kitestring.cli.day_request import DayRequest
 from kitestring.cli.day_settings import day_settings
 from kitestring.cli.doctor_command import SECRETS, doctor_lines, looked_at
+from kitestring.cli.live_clock import clock_of, keeping_time
 from kitestring.cli.login_flow import run_login
 from kitestring.domain.errors import ConfigError, NotLoggedIn
 from kitestring.domain.instants import SECOND, instant, ist_clock, ist_date
-from kitestring.engine.clocks import WallClock
 from kitestring.engine.kite_link import open_kite
 from kitestring.engine.live_day import LiveClock
 from kitestring.engine.live_engine import LiveEngine, LivePlan
@@ -57,7 +57,7 @@ def run_live_day(
     keyboard: IO[str] | None = None,
 ) -> DayResult | None:
     """Trade today for real; ``None`` where there is nothing to trade today. Raises a ``HouseError``."""
-    clock = clock or WallClock()
+    clock = clock or clock_of(request.file.config.kite)
     stdin = keyboard or sys.stdin
     trading = request.file.config.trading
     if trading.live_capital is None:
@@ -92,7 +92,7 @@ def run_live_day(
             "The checks before a live day failed; nothing was started.",
             do="mend what is marked ✗ above; kitestring doctor --config FILE looks again",
         )
-    result = asyncio.run(_trade(request, watcher, say, clock, store, stdin))
+    result = asyncio.run(_trade_in_time(request, watcher, say, clock, store, stdin))
     if not result.already_finished:
         write_report(find(request.artifacts, result.run))
     return result
@@ -108,6 +108,18 @@ def _closed(today: dt.date, clock: LiveClock) -> str:
     if clock.now() >= closes_at:
         return f"Trading on {today} ended at {ist_clock(closes_at)}."
     return ""
+
+
+async def _trade_in_time(
+    request: DayRequest,
+    watcher: Watcher,
+    say: Say,
+    clock: LiveClock,
+    store: TokenStore,
+    stdin: IO[str],
+) -> DayResult:
+    async with keeping_time(clock, request.file.config.kite):
+        return await _trade(request, watcher, say, clock, store, stdin)
 
 
 async def _trade(

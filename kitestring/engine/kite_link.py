@@ -18,7 +18,7 @@ from kitestring.broker.kite_errors import KiteReadFailed
 from kitestring.broker.kite_feed import LiveFeed, ticker_settings
 from kitestring.broker.kite_history import KiteHistory
 from kitestring.broker.kite_http import KiteHttp
-from kitestring.broker.kite_settings import KiteSettings
+from kitestring.broker.kite_settings import KiteSettings, TimeOf
 from kitestring.broker.kite_texts import BrokerSaid, OrderHint, TickerText, UnreadableText
 from kitestring.broker.secret_text import Secret
 from kitestring.broker.ticker_events import FeedState, StateChanged, TickerEvent
@@ -28,6 +28,7 @@ from kitestring.domain.ids import InstrumentId
 from kitestring.domain.ports import Manifest
 from kitestring.engine.live_day import LiveClock
 from kitestring.engine.live_engine import Account, Ears
+from kitestring.engine.rehearsal_clock import FASTEST
 from kitestring.store.candle_cache import CandleCache
 
 FLOW_WITHIN_S: Final = 30.0
@@ -104,6 +105,7 @@ async def open_kite(
         elif isinstance(text, BrokerSaid):
             ears.hear(Note(at=text.received_at, kind="broker says", sentence=text.text))
 
+    speed = FASTEST if settings.clock is TimeOf.EXCHANGE else 1.0
     async with KiteHttp(settings) as http:
         client = KiteClient(settings, token(), http)
         broker = KiteBroker(
@@ -115,7 +117,7 @@ async def open_kite(
         )
         feed = LiveFeed(
             manifest,
-            ticker_settings(settings),
+            ticker_settings(settings, speed=speed),
             token,
             KiteHistory(client, CandleCache(cache), clock.now, manifest.instruments),
             clock.now,
