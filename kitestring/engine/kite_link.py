@@ -113,7 +113,7 @@ async def open_kite(
             now=clock.now,
             woken=ears.woken,
             entries_stopped=ears.entries_stopped,
-            journal=str(ears.paths.journal),
+            journal=str(ears.paths.journal.resolve()),
         )
         feed = LiveFeed(
             manifest,
