@@ -37,7 +37,7 @@ class EngineProcess:
         keyboard, terminal = os.openpty()
         try:
             with self.output.open("ab") as out:
-                self._process = subprocess.Popen(
+                self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
                     [sys.executable, *program, *typed],
                     stdin=terminal, stdout=out, stderr=subprocess.STDOUT,
                     cwd=folder, env=environment(), start_new_session=True,

@@ -109,7 +109,7 @@ class ExchangeProcess:
     def start(self) -> None:
         """Serve, and return once it answers. Raises ``ConfigError`` with what it said if it does not."""
         with self.output.open("wb") as out:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
                 [sys.executable, "-m", "kitestring", "exchange", *self._typed],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
                 cwd=self.folder, env=environment(),
@@ -200,7 +200,9 @@ class ExchangeProcess:
         headers = {"Authorization": f"token {API_KEY}:{self._token}", "X-Kite-Version": "3"}
         status, _, body = self._ask("GET", path, None, headers)
         if status != 200:
-            raise HouseError(f"The exchange answered {path} with HTTP {status}.", do="start it anew")
+            raise HouseError(
+                f"The exchange answered {path} with HTTP {status}.", do="start it anew"
+            )
         return msgspec.json.decode(body)["data"]
 
     def _admin(self, method: str, name: str, fields: Mapping[str, object] | None = None) -> object:
@@ -220,6 +222,8 @@ class ExchangeProcess:
             answer = connection.getresponse()
             return answer.status, dict(answer.getheaders()), answer.read()
         except OSError as error:
-            raise HouseError(f"The exchange does not answer ({error}).", do="see its log") from error
+            raise HouseError(
+                f"The exchange does not answer ({error}).", do="see its log"
+            ) from error
         finally:
             connection.close()

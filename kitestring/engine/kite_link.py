@@ -20,11 +20,13 @@ from kitestring.broker.kite_history import KiteHistory
 from kitestring.broker.kite_http import KiteHttp
 from kitestring.broker.kite_settings import KiteSettings, TimeOf
 from kitestring.broker.kite_texts import BrokerSaid, OrderHint, TickerText, UnreadableText
+from kitestring.broker.order_traffic import loop_seconds
 from kitestring.broker.secret_text import Secret
 from kitestring.broker.ticker_events import FeedState, StateChanged, TickerEvent
 from kitestring.domain.bars import Bar
 from kitestring.domain.events import Gap, Note
 from kitestring.domain.ids import InstrumentId
+from kitestring.domain.instants import SECOND
 from kitestring.domain.ports import Manifest
 from kitestring.engine.live_day import LiveClock
 from kitestring.engine.live_engine import Account, Ears
@@ -105,7 +107,10 @@ async def open_kite(
         elif isinstance(text, BrokerSaid):
             ears.hear(Note(at=text.received_at, kind="broker says", sentence=text.text))
 
-    speed = FASTEST if settings.clock is TimeOf.EXCHANGE else 1.0
+    rehearsed = settings.clock is TimeOf.EXCHANGE
+    speed = FASTEST if rehearsed else 1.0
+    # What an exchange shows within ten seconds, a quick one shows within ten of its own.
+    seconds = (lambda: clock.now() / SECOND) if rehearsed else loop_seconds
     async with KiteHttp(settings) as http:
         client = KiteClient(settings, token(), http)
         broker = KiteBroker(
@@ -113,6 +118,7 @@ async def open_kite(
             now=clock.now,
             woken=ears.woken,
             entries_stopped=ears.entries_stopped,
+            seconds=seconds,
             journal=str(ears.paths.journal.resolve()),
         )
         feed = LiveFeed(

@@ -1,7 +1,7 @@
-"""Looks into a sender's journal at the moment its order arrives: was the intent on disk before the request?
+"""Looks into a sender's journal as its order arrives, because afterwards nobody knows which came first.
 
 A client may name its journal with an order (``X-Kitestring-Journal``). While that order still waits at
-the door, the files are searched for its tag; afterwards nobody could tell any more which came first.
+the door, the files are searched for its tag: was the intent on disk before the request?
 Nothing is kept of what is read but yes or no.
 """
 
