@@ -18,7 +18,7 @@ from kitestring.broker.kite_client import KiteClient
 from kitestring.broker.kite_feed import live_manifest
 from kitestring.broker.kite_http import KiteHttp
 from kitestring.broker.kite_session import KiteToken, TokenStore
-from kitestring.broker.kite_settings import is_loopback
+from kitestring.broker.kite_settings import Place, TimeOf, is_loopback
 from kitestring.broker.previous_closes import previous_closes
 from kitestring.cli.day_report import find, write_report
 from kitestring.cli.day_request import DayRequest
@@ -29,10 +29,11 @@ from kitestring.cli.login_flow import run_login
 from kitestring.domain.errors import ConfigError, NotLoggedIn
 from kitestring.domain.instants import SECOND, instant, ist_clock, ist_date
 from kitestring.engine.kite_link import open_kite
-from kitestring.engine.live_day import LiveClock
+from kitestring.engine.live_day import SILENT_AFTER, LiveClock
 from kitestring.engine.live_engine import LiveEngine, LivePlan
 from kitestring.engine.live_market import watched, without_stop
 from kitestring.engine.preflight import may_start
+from kitestring.engine.rehearsal_clock import REHEARSED_SILENCE
 from kitestring.engine.strategy_files import read_strategy
 from kitestring.engine.watching import DayResult, Watcher
 from kitestring.market import calendar
@@ -79,7 +80,10 @@ def run_live_day(
             do="trade on paper, or rehearse: run `python -m kitestring exchange` and write "
             "`api_root: http://127.0.0.1:8010` under kite:",
         )
-    say("⚠️  LIVE: real orders with real money, in your account at Zerodha.")
+    if request.file.config.kite.place is Place.KITE:
+        say("⚠️  LIVE: real orders with real money, in your account at Zerodha.")
+    else:
+        say(f"⚠️  LIVE, rehearsed at {request.file.config.kite.api_root}: no money is real there.")
     store = TokenStore(secrets, os.environ)
     if login:
         run_login(request.file.config.kite, store, say, stdin=stdin, show=True, now=clock.now)
@@ -179,6 +183,7 @@ async def _trade(
         ),
         notes=day.notes,
         fresh=request.fresh,
+        silent_after=REHEARSED_SILENCE if settings.clock is TimeOf.EXCHANGE else SILENT_AFTER,
     )
 
     async def ask(lines: Sequence[str], phrase: str) -> str | None:

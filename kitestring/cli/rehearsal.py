@@ -19,9 +19,9 @@ from typing import Final
 
 import msgspec
 
-from kitestring.cli.engine_process import EngineProcess
-from kitestring.cli.exchange_process import DayState, ExchangeProcess, environment
 from kitestring.cli.rehearsal_script import EXCHANGE, FAULTS, live_settings
+from kitestring.cli.served_exchange import DayState, ServedExchange, environment
+from kitestring.cli.typed_day import TypedDay
 from kitestring.domain.errors import HouseError
 from kitestring.domain.money import Money, show_rupees
 from kitestring.exchange.wire.wire_ledger import read_lines
@@ -38,6 +38,8 @@ _SQUARE_OFF_FROM: Final = "15:10:00"
 _PLUG_FROM: Final = "09:35:00"
 _SHOWN_EVERY_S: Final = 5.0
 _LOOK_S: Final = 0.05
+_BUSY_TURN_S: Final = 0.1
+"""A look that takes longer tells of a machine with other work: the day is played more slowly."""
 _STUCK_S: Final = 600.0
 _LEAVES_WITHIN_S: Final = 60.0
 SETTINGS: Final = "rehearsal.yaml"
@@ -54,15 +56,37 @@ class Rehearsed(msgspec.Struct, frozen=True, kw_only=True):
     plug_pulled: str
     """When, by the exchange's clock; empty if it never was."""
     struck: Mapping[str, int]
+    halted: str
+    """Why entries were halted at the end; empty if they were not."""
     folder: Path
 
     @property
     def holds(self) -> bool:
         """Whether a person may go on to real money, as far as a rehearsal can tell."""
-        return self.verdict.holds and self.exit_code in (0, 130) and bool(self.plug_pulled)
+        return not self.objections
+
+    @property
+    def objections(self) -> tuple[str, ...]:
+        """Everything that stands against it."""
+        said = [f"{each.fault}: {each.sentence}" for each in self.verdict.findings]
+        figures = self.verdict.figures
+        if self.exit_code not in (0, 130):
+            said.append(f"the live day ended with exit code {self.exit_code}")
+        if not self.plug_pulled:
+            said.append("no position was ever open to pull the plug on")
+        if self.halted:
+            said.append(f"the day ended halted: {self.halted}")
+        if not figures.fills:
+            said.append("nothing was traded, so there is nothing to judge")
+        if figures.intents_seen < figures.orders:
+            said.append(
+                f"of {figures.orders} orders only {figures.intents_seen} were seen on disk before"
+                " they took effect"
+            )
+        return tuple(said)
 
 
-def log_in(exchange: ExchangeProcess, folder: Path) -> None:
+def log_in(exchange: ServedExchange, folder: Path) -> None:
     """Log in as on any morning; the one click of the login page is made here."""
     done = subprocess.run(  # noqa: S603 - our own interpreter
         [sys.executable, "-m", "scripts.login_kite", "--no-open", "--request-token", "-",
@@ -92,7 +116,7 @@ class Rehearsal:
         self._speed = speed
         self._until = f"{until}:00" if until else ""
         self._plug = ""
-        self._exchange = ExchangeProcess(
+        self._exchange = ServedExchange(
             folder / "exchange", settings=EXCHANGE, faults=faults, seed=seed
         )
 
@@ -111,12 +135,13 @@ class Rehearsal:
             for row in exchange.faults():
                 struck[str(row["kind"])] += int(str(row["strikes"]))
         facts = list(read_run(chosen_run(folder / "artifacts")).facts())
-        wire = read_lines(exchange.wire)
+        wire, whole = read_lines(exchange.wire), not self._until
         return Rehearsed(
-            verdict=judge(facts, before=before, after=after, wire=wire, ended=not self._until),
+            verdict=judge(facts, before=before, after=after, wire=wire, flat=whole, sealed=whole),
             exit_code=code,
             plug_pulled=self._plug,
             struck=+struck,
+            halted=_halted(folder / "artifacts"),
             folder=folder,
         )
 
@@ -128,10 +153,12 @@ class Rehearsal:
             carried = {each.key: each.quantity for each in before.positions}
             self._exchange.pass_at(self._speed)
             sent, careful_until, shown_at = 0, 0.0, 0.0
+            turn_s, turned_at = _LOOK_S, time.monotonic()
             speed, left = self._speed, False
             stuck_at = time.monotonic() + _STUCK_S
             while engine.ended is None:
                 here = time.monotonic()
+                turn_s, turned_at = 0.9 * turn_s + 0.1 * (here - turned_at), here
                 if here > stuck_at:
                     raise HouseError("The day does not end.", do=f"read {engine.output}")
                 state = self._exchange.state()
@@ -155,7 +182,7 @@ class Rehearsal:
                     engine = self._without_power(engine, state, owned)
                     self._exchange.pass_at(speed)
                     continue
-                wanted = self._pace(state, owned, careful=here < careful_until)
+                wanted = self._pace(state, owned, careful=here < careful_until, turn_s=turn_s)
                 if wanted != speed:
                     speed = wanted
                     self._exchange.pass_at(speed)
@@ -165,9 +192,9 @@ class Rehearsal:
         finally:
             engine.close()
 
-    def _start(self) -> EngineProcess:
+    def _start(self) -> TypedDay:
         typed = ["--config", SETTINGS, "--engines", "fno"]
-        engine = EngineProcess(self._folder, typed)
+        engine = TypedDay(self._folder, typed)
         try:
             phrase = engine.until_trading()
         except BaseException:
@@ -183,8 +210,8 @@ class Rehearsal:
         return state.clock >= _PLUG_FROM and bool(owned) and state.working_orders > 0
 
     def _without_power(
-        self, engine: EngineProcess, state: DayState, owned: Mapping[str, int]
-    ) -> EngineProcess:
+        self, engine: TypedDay, state: DayState, owned: Mapping[str, int]
+    ) -> TypedDay:
         engine.pull_the_plug()
         engine.close()
         self._exchange.pass_at(_RESTARTING)
@@ -192,9 +219,29 @@ class Rehearsal:
         self._say(f"{state.clock}  🔌 kill -9, with {_open(owned)} open; the same command again")
         return self._start()
 
-    def _pace(self, state: DayState, owned: Mapping[str, int], *, careful: bool) -> float:
+    def _pace(
+        self, state: DayState, owned: Mapping[str, int], *, careful: bool, turn_s: float
+    ) -> float:
         closing = bool(owned) and state.clock >= _SQUARE_OFF_FROM
-        return min(self._speed, CAREFUL) if careful or closing else self._speed
+        if careful or closing or turn_s > 2 * _BUSY_TURN_S:
+            return min(self._speed, CAREFUL)
+        return self._speed / 2 if turn_s > _BUSY_TURN_S else self._speed
+
+
+def _halted(artifacts: Path) -> str:
+    """What the state file says of a halt."""
+    shown = (artifacts / "checkpoints" / "live_state_latest.json").read_bytes()
+    risk = msgspec.json.decode(shown, type=_State).risk
+    return (risk.reason or "no reason is given") if risk.halted else ""
+
+
+class _Risk(msgspec.Struct):
+    halted: bool
+    reason: str | None = None
+
+
+class _State(msgspec.Struct):
+    risk: _Risk
 
 
 def _progress(state: DayState, owned: Mapping[str, int]) -> str:
@@ -217,20 +264,17 @@ def _minus_ten(clock: str) -> str:
 
 def verdict_lines(rehearsed: Rehearsed, before_end: bool) -> list[str]:
     """The verdict for a person: what was looked at, and what was found."""
-    figures, verdict = rehearsed.verdict.figures, rehearsed.verdict
+    figures = rehearsed.verdict.figures
     struck = ", ".join(f"{kind} ×{times}" for kind, times in sorted(rehearsed.struck.items()))
     lines = [
         f"faults          {struck or 'none'}",
         f"plug            {'pulled at ' + rehearsed.plug_pulled if rehearsed.plug_pulled else 'never pulled'}",
-        f"orders          {figures.orders}, {figures.intents_seen} found on disk as they came in, {figures.refused} refused",
+        f"orders          {figures.orders} at the exchange, {figures.refused} refused there",
+        f"on disk         {figures.intents_seen} requests for an order, each looked up as it came in",
         f"fills           {figures.fills}, turnover {show_rupees(Money(figures.turnover))}",
         f"record          {rehearsed.folder}",
     ]
-    lines += [f"✗ {each.fault}: {each.sentence}" for each in verdict.findings]
-    if rehearsed.exit_code not in (0, 130):
-        lines.append(f"✗ the live day ended with exit code {rehearsed.exit_code}")
-    if not rehearsed.plug_pulled:
-        lines.append("✗ no position was ever open to pull the plug on")
+    lines += [f"✗ {each}" for each in rehearsed.objections]
     if rehearsed.holds:
         end = "" if before_end else ", flat at the end"
         lines.append(

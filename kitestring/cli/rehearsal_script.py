@@ -31,7 +31,7 @@ faults:
   - {kind: malformed_frame, route: ws, from: "09:40", times: 1}
   - {kind: socket_closed, route: ws, from: "10:40", times: 1}
   - {kind: socket_closed, route: ws, from: "12:30", how: close, times: 1}
-  - {kind: ticks_silent, route: ws, from: "13:20", for: 120, heartbeats: true}
+  - {kind: ticks_silent, route: ws, from: "13:20", for: 1800, heartbeats: true}
 """
 
 _SETTINGS: Final = """\
@@ -57,10 +57,15 @@ kite:
   write_timeout_s: 1              # real seconds: this machine is not far away
   read_timeout_s: 2
 strategies:
-  - {{strategy: ema_trend, instruments: [NIFTY, BANKNIFTY], timeframe: {timeframe}, product: MIS, lots: 1}}
+  - strategy: ema_trend           # with quick averages it trades all day
+    instruments: [NIFTY, BANKNIFTY]
+    timeframe: 1m
+    product: MIS
+    lots: 1
+    params: {{fast: 3, slow: 8}}
 """
 
 
-def live_settings(root: str, *, timeframe: str = "1m") -> str:
+def live_settings(root: str) -> str:
     """The settings file of a live day at an exchange of this machine."""
-    return _SETTINGS.format(root=root, timeframe=timeframe)
+    return _SETTINGS.format(root=root)

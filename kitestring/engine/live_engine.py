@@ -47,7 +47,7 @@ from kitestring.engine.arming import Armed, ArmingFile, Terms
 from kitestring.engine.clocks import wall_now, wall_seconds
 from kitestring.engine.day_result import day_result
 from kitestring.engine.leaving import left_open, open_positions, stopping_on_signals
-from kitestring.engine.live_day import LiveBroker, LiveClock, LiveDay, LiveFeed
+from kitestring.engine.live_day import SILENT_AFTER, LiveBroker, LiveClock, LiveDay, LiveFeed
 from kitestring.engine.live_recovery import sent_today, taken_up, waiting_changes
 from kitestring.engine.recovery import Story, read_story
 from kitestring.engine.replay import LIVE_NOTE
@@ -92,6 +92,8 @@ class LivePlan(msgspec.Struct, frozen=True, kw_only=True):
     fill_model: RealFills = RealFills()
     opening: DayOpening | None = None
     fresh: bool = False
+    silent_after: Instant = SILENT_AFTER
+    """Without a frame for so long the feed is silent; a quick rehearsal counts more of its seconds."""
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
@@ -292,6 +294,7 @@ class LiveEngine:
                 inbox=story.last.inbox if story.last is not None else 0,
                 feed_position=story.last.feed_position if story.last is not None else 0,
                 heard=story.heard,
+                silent_after=plan.silent_after,
             )
             terms = self._terms(core, await link.account())
             armed = await self._armed(core, terms, link.clock.now(), attempt)

@@ -27,6 +27,8 @@ ERRS_AT_MOST_S: Final = 6.0
 """Exchange seconds that may pass between two questions, as far as ``ASKED_AT_LEAST_S`` allows."""
 ASKED_AT_LEAST_S: Final = 0.02
 """So that asking for the time never becomes the day's work."""
+REHEARSED_SILENCE: Final = 900 * SECOND
+"""How long a quick feed may be silent: three real seconds at the usual speed."""
 FASTEST: Final = 600.0
 """The speed for which freshness of ticks is judged: the exchange's may change on the way."""
 

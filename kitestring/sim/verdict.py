@@ -8,10 +8,10 @@ is told as sentences that name the order, and an empty list is the verdict every
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from decimal import Decimal
 from enum import StrEnum
-from typing import Final
+from typing import Final, Self
 
 import msgspec
 
@@ -112,6 +112,10 @@ class ToldHolding(msgspec.Struct, frozen=True, kw_only=True):
     average_price: Decimal
 
 
+class _Positions(msgspec.Struct):
+    net: tuple[ToldPosition, ...]
+
+
 class Books(msgspec.Struct, frozen=True, kw_only=True):
     """Everything the exchange shows of an account at one moment."""
 
@@ -119,6 +123,18 @@ class Books(msgspec.Struct, frozen=True, kw_only=True):
     trades: tuple[ToldTrade, ...] = ()
     positions: tuple[ToldPosition, ...] = ()
     holdings: tuple[ToldHolding, ...] = ()
+
+    @classmethod
+    def told(cls, orders: object, trades: object, positions: object, holdings: object) -> Self:
+        """From the answers of the exchange's routes, as JSON."""
+        whole = msgspec.convert(positions, _Positions)
+        return cls(
+            orders=msgspec.convert(orders, tuple[ToldOrder, ...]),
+            trades=msgspec.convert(trades, tuple[ToldTrade, ...], strict=False),
+            # What was opened and closed again today is no position any more.
+            positions=tuple(row for row in whole.net if row.quantity or row.overnight_quantity),
+            holdings=msgspec.convert(holdings, tuple[ToldHolding, ...], strict=False),
+        )
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,9 +166,13 @@ def judge(
     before: Books,
     after: Books,
     wire: Iterable[Line],
-    ended: bool = True,
+    flat: bool = True,
+    sealed: bool = True,
 ) -> Verdict:
-    """Hold one day's journal against the exchange. ``ended``: the day is over and must be flat."""
+    """Hold one day's journal against the exchange.
+
+    ``flat``: nothing of ours may be open or working any more; ``sealed``: the day went to its end.
+    """
     lines = list(wire)
     rows = OrderRows()
     rows.record(facts)
@@ -160,11 +180,13 @@ def judge(
     findings = [
         *_identity(rows.rows, ours),
         *_wire(lines, rows.rows),
-        *_fills(facts, ours, after.trades),
+        *_fills(facts, ours, after.trades, () if flat else _open_at_the_end(rows.rows)),
         *_untouched(before, after, ours),
     ]
-    if ended:
-        findings += [*_over(rows.rows, ours, after.trades), *_sealed(facts, ours, after.trades)]
+    if flat:
+        findings += _over(rows.rows, ours, after.trades)
+    if sealed:
+        findings += _sealed(facts, ours, after.trades)
     traded = {order.order_id for order in ours}
     figures = Figures(
         orders=len(ours),
@@ -226,10 +248,21 @@ def _wire(lines: Sequence[Line], rows: dict[str, OrderRow]) -> Iterable[Finding]
 # ── fills and money ──────────────────────────────────────────────────────────────────────────
 
 
+def _open_at_the_end(rows: dict[str, OrderRow]) -> Collection[str]:
+    """Orders the house left alive when it was stopped: they may trade after it has gone."""
+    return [tag for tag, row in rows.items() if not row.status.terminal]
+
+
 def _fills(
-    facts: Iterable[Fact], ours: Sequence[ToldOrder], trades: Iterable[ToldTrade]
+    facts: Iterable[Fact],
+    ours: Sequence[ToldOrder],
+    trades: Iterable[ToldTrade],
+    left: Collection[str],
 ) -> Iterable[Finding]:
-    """Order by order: the same quantity for the same money, and no fill booked twice."""
+    """Order by order: the same quantity for the same money, and no fill booked twice.
+
+    Of an order that was ``left`` alive the journal may know less than the exchange, never more.
+    """
     tag_of = {order.order_id: order.tag or "" for order in ours}
     theirs: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for trade in trades:
@@ -251,6 +284,8 @@ def _fills(
     for tag in sorted({*theirs, *booked}):
         their_qty, their_value = theirs[tag]
         our_qty, our_value = booked[tag]
+        if tag in left and abs(our_qty) < abs(their_qty):
+            continue
         if their_qty != our_qty:
             yield Finding(
                 Fault.FILLS, f"{tag}: {their_qty:+d} traded, {our_qty:+d} in the journal."

@@ -23,12 +23,14 @@ import msgspec
 import kitestring
 from kitestring.domain.errors import ConfigError, HouseError
 from kitestring.domain.instants import Instant
-from kitestring.sim.verdict import Books, ToldHolding, ToldOrder, ToldPosition, ToldTrade
+from kitestring.sim.verdict import Books
 
 ROOT: Final = Path(kitestring.__file__).resolve().parent.parent
 API_KEY: Final = "kitestring"
 API_SECRET: Final = "kitestring-secret"  # noqa: S105 - opens nothing but a rehearsal
 _UP_WITHIN_S: Final = 60.0
+_TOO_MANY: Final = 429
+_PATIENCE_S: Final = 10.0
 _TOKEN: Final = re.compile(r"access_token\s+(\S+)")
 _REST: Final = re.compile(r"REST\s+(http://\S+)")
 
@@ -70,7 +72,7 @@ def environment(**more: str) -> dict[str, str]:
     }
 
 
-class ExchangeProcess:
+class ServedExchange:
     """A served exchange; a context manager. ``folder`` takes its settings, record and output."""
 
     def __init__(
@@ -88,7 +90,7 @@ class ExchangeProcess:
         self.wire = folder / "wire.jsonl"
         self.output = folder / "exchange.log"
         self.rest = ""
-        self._token = ""
+        self.token = ""
         typed = ["--port", "0", "--admin", "--at", at, "--speed", speed, "--seed", str(seed)]
         typed += ["--wire-ledger", str(self.wire)]
         for name, text in (("config", settings), ("faults", faults)):
@@ -121,7 +123,7 @@ class ExchangeProcess:
                 found, token = _REST.search(said), _TOKEN.search(said)
                 assert found is not None
                 assert token is not None
-                self.rest, self._token = found[1], token[1]
+                self.rest, self.token = found[1], token[1]
                 return
             time.sleep(0.02)
         said = self.output.read_text(encoding="utf-8").strip()
@@ -164,23 +166,12 @@ class ExchangeProcess:
 
     def books(self) -> Books:
         """All it shows of the account."""
-        return Books(
-            orders=msgspec.convert(self._data("/orders"), tuple[ToldOrder, ...]),
-            trades=msgspec.convert(self._data("/trades"), tuple[ToldTrade, ...], strict=False),
-            positions=tuple(
-                row
-                for row in msgspec.convert(self._net(), tuple[ToldPosition, ...])
-                if row.quantity or row.overnight_quantity
-            ),
-            holdings=msgspec.convert(
-                self._data("/portfolio/holdings"), tuple[ToldHolding, ...], strict=False
-            ),
+        return Books.told(
+            self.answer_to("/orders"),
+            self.answer_to("/trades"),
+            self.answer_to("/portfolio/positions"),
+            self.answer_to("/portfolio/holdings"),
         )
-
-    def _net(self) -> object:
-        positions = self._data("/portfolio/positions")
-        assert isinstance(positions, dict)
-        return positions["net"]
 
     def redirect(self) -> str:
         """The address a browser ends at after the one click of the login page."""
@@ -196,9 +187,14 @@ class ExchangeProcess:
             )
         return found[1]
 
-    def _data(self, path: str) -> object:
-        headers = {"Authorization": f"token {API_KEY}:{self._token}", "X-Kite-Version": "3"}
+    def answer_to(self, path: str) -> object:
+        """What it answers to a read, as a client of its own account sees it."""
+        headers = {"Authorization": f"token {API_KEY}:{self.token}", "X-Kite-Version": "3"}
         status, _, body = self._ask("GET", path, None, headers)
+        ends_at = time.monotonic() + _PATIENCE_S
+        while status == _TOO_MANY and time.monotonic() < ends_at:
+            time.sleep(0.2)  # its limits hold for us as well
+            status, _, body = self._ask("GET", path, None, headers)
         if status != 200:
             raise HouseError(
                 f"The exchange answered {path} with HTTP {status}.", do="start it anew"

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from kitestring.cli.exchange_process import environment
+from kitestring.cli.served_exchange import environment
 from kitestring.domain.errors import HouseError
 
 _PHRASE: Final = re.compile(r"To let it trade, type exactly: (.+)")
@@ -24,7 +24,7 @@ _STARTED: Final = "real orders, real money"
 LIVE_DAY: Final = ("-m", "scripts.run_day", "--mode", "live")
 
 
-class EngineProcess:
+class TypedDay:
     """One run of the command in ``folder``; ``program`` is what Python is given before its options."""
 
     def __init__(
