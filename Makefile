@@ -11,12 +11,13 @@ BIN := .venv/bin
 endif
 PY := $(BIN)/python
 
-.PHONY: help day test check fmt bench clean lock ready ready-dev
+.PHONY: help day rehearsal test check fmt bench clean lock ready ready-dev
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
 help:  ## this list
 	@echo 'make day      trade a synthetic NSE day on paper (more: make day ARGS="--seed 7 --fresh")'
+	@echo 'make rehearsal  a live day at a local exchange: faults, a pulled plug, a verdict'
 	@echo 'make test     formatting, types, layers and every test (more: make test ARGS="-k charges")'
 	@echo 'make check    formatting, types and layers only'
 	@echo 'make fmt      format the code and mend what ruff can mend'
@@ -26,6 +27,9 @@ help:  ## this list
 
 day: ready
 	@$(PY) -m scripts.run_day $(ARGS)
+
+rehearsal: ready
+	@$(PY) -m kitestring rehearsal $(ARGS)
 
 test: check
 	@$(PY) -m pytest $(ARGS)

@@ -17,6 +17,7 @@ from kitestring.broker.kite_errors import KiteAnswerStrange, KiteReadFailed, Str
 from kitestring.broker.kite_rows import OrderRow, Positions, TradeRow
 from kitestring.broker.order_book_merge import OrderBookMerge
 from kitestring.broker.order_doubts import BookRead
+from kitestring.broker.order_traffic import loop_seconds
 from kitestring.broker.others_trades import TRADE_OF_OTHERS, Bystander
 from kitestring.broker.send_line import SendLine
 from kitestring.domain.events import Note
@@ -60,7 +61,10 @@ class BookWatch:
         *,
         now: Callable[[], Instant],
         told: Callable[[], None],
+        seconds: Callable[[], float] = loop_seconds,
     ) -> None:
+        self._seconds = seconds
+        """The exchange's, by which its books are believed; when to read is a matter of ours."""
         self.books: Books | None = None
         """Orders and positions as last read whole."""
         self.failed = ""
@@ -84,7 +88,7 @@ class BookWatch:
 
     def look(self, *after_s: float) -> None:
         """Read the book so many seconds from now; at once without any."""
-        here = _loop_s()
+        here = loop_seconds()
         self._looks += [here + each for each in after_s or (0.0,)]
         self._stirred.set()
 
@@ -120,7 +124,7 @@ class BookWatch:
     async def _until_due(self) -> None:
         while True:
             self._stirred.clear()
-            here = _loop_s()
+            here = loop_seconds()
             every = WORKING_EVERY_S if self._merge.unsettled else IDLE_EVERY_S
             due = min([self._ended_s + every, *self._looks])
             if self._failures:
@@ -137,11 +141,11 @@ class BookWatch:
 
     async def _read_book(self) -> tuple[OrderRow, ...] | None:
         """One read into the merge; ``None`` if it failed, or could be read in part only."""
-        began_s = _loop_s()
+        began_s = self._seconds()
         strange: tuple[StrangeRow, ...] = ()
         try:
             async with self._line.turn(Call.READ):
-                began_s = _loop_s()
+                began_s = self._seconds()
                 rows = await self._client.orders()
         except KiteAnswerStrange as error:
             if not error.strange:
@@ -176,7 +180,7 @@ class BookWatch:
         began_s: float,
     ) -> None:
         merge, at = self._merge, self._now()
-        self._ended_s = _loop_s()
+        self._ended_s = loop_seconds()
         self._failures = 0
         if not strange:
             self.failure = None
@@ -191,7 +195,7 @@ class BookWatch:
                 orders=rows,
                 trades=trades,
                 began_s=began_s,
-                ended_s=self._ended_s,
+                ended_s=self._seconds(),
                 at=at,
                 strange=strange,
             )
@@ -214,7 +218,7 @@ class BookWatch:
 
     def _unread(self, error: KiteReadFailed) -> None:
         self.failure = error
-        self._ended_s = _loop_s()
+        self._ended_s = loop_seconds()
         if not self._failures:
             self._failing_since_s = self._ended_s
         self._failures += 1
@@ -229,7 +233,3 @@ class BookWatch:
 
 def _rows_of(error: KiteAnswerStrange) -> tuple[OrderRow, ...]:
     return tuple(row for row in error.rows if isinstance(row, OrderRow))
-
-
-def _loop_s() -> float:
-    return asyncio.get_running_loop().time()

@@ -2,7 +2,8 @@
 
 ``carry_out`` is called after the commit; it starts the sending and returns. What is heard is kept
 until the day fetches it (``reports_until``, ``notes``); ``woken`` is called when there is something.
-The clock is the wall's, or in a rehearsal the exchange's; deadlines are the loop's own time.
+The clock is the wall's, or in a rehearsal the exchange's; deadlines are the loop's own time. How soon
+its books must show something is a matter of the exchange's time (``seconds``).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from kitestring.broker.kite_client import KiteClient
 from kitestring.broker.kite_errors import KiteReadFailed, ReadFailure
 from kitestring.broker.kite_rows import OrderRow, PositionRow, Profile
 from kitestring.broker.order_book_merge import OrderBookMerge
-from kitestring.broker.order_traffic import OrderTraffic
+from kitestring.broker.order_traffic import OrderTraffic, loop_seconds
 from kitestring.broker.send_line import SendLine
 from kitestring.domain.errors import NotLoggedIn
 from kitestring.domain.events import BrokerSnapshot, Note
@@ -59,10 +60,14 @@ class KiteBroker:
         entries_stopped: Callable[[], str] = lambda: "",
         fenced: Callable[[], str] = lambda: "",
         journal: str = "",
+        seconds: Callable[[], float] = loop_seconds,
     ) -> None:
+        self._seconds = seconds
         self.merge = OrderBookMerge()
         self.line = SendLine(governor or Governor(), now)
-        self.watch = BookWatch(client, self.merge, self.line, now=now, told=self._told)
+        self.watch = BookWatch(
+            client, self.merge, self.line, now=now, told=self._told, seconds=seconds
+        )
         self.traffic = OrderTraffic(
             client,
             self.merge,
@@ -72,6 +77,7 @@ class KiteBroker:
             entries_stopped=entries_stopped,
             fenced=fenced,
             journal=journal,
+            seconds=seconds,
         )
         self._client = client
         self._now = now
@@ -94,7 +100,7 @@ class KiteBroker:
         """
         commands = list(sent)
         tags = [command.cl_ord_id for command in commands if isinstance(command, PlaceOrder)]
-        self.merge.take_up(orders, waiting, tags, asyncio.get_running_loop().time())
+        self.merge.take_up(orders, waiting, tags, self._seconds())
         self.line.governor.recount(commands)
 
     def start(self) -> None:
@@ -155,7 +161,7 @@ class KiteBroker:
     def hint(self, update: Mapping[str, object] | None = None) -> None:
         """An order update, or half of one, or the link is up again: read the book at once."""
         if update is not None:
-            self.merge.hint(update, asyncio.get_running_loop().time())
+            self.merge.hint(update, self._seconds())
             self.traffic.send_changes()
         self.watch.look()
 

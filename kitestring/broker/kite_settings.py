@@ -36,6 +36,14 @@ class AddressFamily(StrEnum):
     IPV6 = "ipv6"
 
 
+class TimeOf(StrEnum):
+    """Whose clock says what time it is."""
+
+    MACHINE = "machine"
+    EXCHANGE = "exchange"
+    """Of a rehearsal's exchange, whose day may be another and pass at any speed."""
+
+
 class Roots(msgspec.Struct, frozen=True):
     """The three addresses of one place."""
 
@@ -95,6 +103,7 @@ class KiteSettings(msgspec.Struct, frozen=True, kw_only=True):
     address_family: AddressFamily = AddressFamily.ANY
     redirect_port: int = 8765
     """The port of this machine that the app's redirect URL names: ``http://127.0.0.1:8765/``."""
+    clock: TimeOf = TimeOf.MACHINE
 
     def __post_init__(self) -> None:
         places = {name: _place_of(name, getattr(self, name)) for name in _SECURE}
@@ -104,6 +113,12 @@ class KiteSettings(msgspec.Struct, frozen=True, kw_only=True):
                 f"The three Kite addresses belong to different exchanges: {named}.",
                 do="Give all three of kite.api_root, kite.ws_root and kite.login_root, or none of"
                 " them; for the local exchange api_root alone is enough.",
+            )
+        if self.clock is TimeOf.EXCHANGE and self.place is not Place.LOCAL:
+            raise ConfigError(
+                f"kite.clock is exchange, but {self.api_root} is no local exchange: Zerodha's day is"
+                " today.",
+                do="Leave kite.clock out, or name the local exchange in kite.api_root.",
             )
         for name in ("read", "write", "dump", "connect"):
             seconds = getattr(self, f"{name}_timeout_s")

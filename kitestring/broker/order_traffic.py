@@ -71,7 +71,9 @@ class OrderTraffic:
         entries_stopped: Callable[[], str],
         fenced: Callable[[], str] = lambda: "",
         journal: str = "",
+        seconds: Callable[[], float] | None = None,
     ) -> None:
+        self._seconds = seconds or loop_seconds
         self.under_way: set[asyncio.Task[None]] = set()
         self._client = client
         self._merge = merge
@@ -86,7 +88,7 @@ class OrderTraffic:
         """Begin to carry out one command; returns at once."""
         merge = self._merge
         if isinstance(command, PlaceOrder):
-            order = merge.place(command, _loop_s())
+            order = merge.place(command, self._seconds())
             self._begin(self._place(order, command))
             return
         order_or_none = merge.orders.get(command.cl_ord_id)
@@ -124,9 +126,9 @@ class OrderTraffic:
                 outcome: SendOutcome = NotSent(why=why)
             else:
                 fields = place_fields(command)
-                self._merge.placing(order, _loop_s())
+                self._merge.placing(order, self._seconds())
                 outcome = await self._outcome(self._client.place(fields, journal=self._journal))
-        self._merge.placed(order, outcome, self._now(), _loop_s())
+        self._merge.placed(order, outcome, self._now(), self._seconds())
         self._heard(outcome)
 
     def _not_now(self, order: Tracked) -> str:
@@ -151,7 +153,7 @@ class OrderTraffic:
                 asked = self._asked(order, change)
                 self._merge.changing(order, change)
                 outcome = await self._outcome(asked)
-        self._merge.changed(order, change, outcome, self._now(), _loop_s())
+        self._merge.changed(order, change, outcome, self._now(), self._seconds())
         self._heard(outcome)
 
     def _asked(self, order: Tracked, change: Change) -> Awaitable[SendOutcome]:
@@ -221,5 +223,6 @@ class OrderTraffic:
             self._told()
 
 
-def _loop_s() -> float:
+def loop_seconds() -> float:
+    """The running loop's time: on a real day the exchange's seconds are as long as ours."""
     return asyncio.get_running_loop().time()

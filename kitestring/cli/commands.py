@@ -18,6 +18,7 @@ from kitestring.cli.exchange_command import exchange
 from kitestring.cli.guard_command import guard
 from kitestring.cli.login_kite import login_kite
 from kitestring.cli.morning_command import morning
+from kitestring.cli.rehearsal_command import rehearsal
 from kitestring.cli.replay_command import replay
 from kitestring.cli.run_day import Day, run_command, run_day
 from kitestring.cli.strategy_commands import check, new, strategies
@@ -118,6 +119,7 @@ def bars_check(files: tuple[Path, ...]) -> None:
 house.add_command(run_day, "run-day")
 house.add_command(run_day, "day")
 house.add_command(exchange)
+house.add_command(rehearsal)
 house.add_command(replay)
 house.add_command(doctor)
 house.add_command(login_kite, "login-kite")

@@ -6,14 +6,14 @@ from typing import Final
 
 import msgspec
 
-from kitestring.broker.kite_settings import AddressFamily, KiteSettings, Place, roots_from
+from kitestring.broker.kite_settings import AddressFamily, KiteSettings, Place, TimeOf, roots_from
 from kitestring.cli.config_words import Words
 from kitestring.domain.errors import ConfigError
 from kitestring.domain.yaml_lines import Tree
 
 _ROOTS: Final = ("api_root", "ws_root", "login_root")
 _SECONDS: Final = ("read_timeout_s", "write_timeout_s", "dump_timeout_s", "connect_timeout_s")
-_KEYS: Final = ("profile", *_ROOTS, *_SECONDS, "address_family", "redirect_port")
+_KEYS: Final = ("profile", *_ROOTS, *_SECONDS, "address_family", "redirect_port", "clock")
 _PORT_MAX: Final = 65_535
 
 
@@ -38,6 +38,7 @@ def kite_settings(tree: Tree | None, words: Words) -> KiteSettings:
     family = words.choice(
         rows.get("address_family"), "kite.address_family", AddressFamily, AddressFamily.ANY
     )
+    clock = words.choice(rows.get("clock"), "kite.clock", TimeOf, TimeOf.MACHINE)
     try:
         roots = roots_from(profile, *given)
         settings = KiteSettings(
@@ -46,6 +47,7 @@ def kite_settings(tree: Tree | None, words: Words) -> KiteSettings:
             login_root=roots.login,
             address_family=family,
             redirect_port=min(port, _PORT_MAX),
+            clock=clock,
         )
         settings = msgspec.structs.replace(settings, **seconds)
     except ConfigError as wrong:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from kitestring.broker.kite_session import TokenStore
-from kitestring.broker.kite_settings import is_loopback
+from kitestring.broker.kite_settings import Place, TimeOf, is_loopback
 from kitestring.cli.alert_settings import configured_channels
 from kitestring.cli.day_report import find, write_report
 from kitestring.cli.day_request import DayRequest
@@ -28,6 +28,7 @@ from kitestring.cli.kite_day import (
     todays_market,
     todays_token,
 )
+from kitestring.cli.live_clock import clock_of, keeping_time
 from kitestring.cli.login_flow import run_login
 from kitestring.cli.twin_command import twin_beside
 from kitestring.domain.errors import ConfigError
@@ -42,11 +43,12 @@ from kitestring.engine.guard_story import guard_lines
 from kitestring.engine.guarding import Guarding, guard_command
 from kitestring.engine.halt_watch import HaltWatch
 from kitestring.engine.kite_link import open_kite
-from kitestring.engine.live_day import LiveClock
+from kitestring.engine.live_day import SILENT_AFTER, LiveClock
 from kitestring.engine.live_engine import Ask, Ears, LiveEngine, LiveLink, LivePlan, OpenLink
 from kitestring.engine.live_instruments import refuse_unbuilt
 from kitestring.engine.live_market import stops_demanded, without_stop
 from kitestring.engine.preflight import may_start
+from kitestring.engine.rehearsal_clock import REHEARSED_SILENCE
 from kitestring.engine.settings_today import settings_today
 from kitestring.engine.strategy_files import read_strategy
 from kitestring.engine.twin_line import TwinLine
@@ -65,7 +67,7 @@ def run_live_day(
     keyboard: IO[str] | None = None,
 ) -> DayResult | None:
     """Trade today for real; ``None`` where there is nothing to trade today. Raises a ``HouseError``."""
-    clock = clock or WallClock()
+    clock = clock or clock_of(request.file.config.kite)
     stdin = keyboard or sys.stdin
     trading = request.file.config.trading
     if trading.live_capital is None:
@@ -86,7 +88,10 @@ def run_live_day(
             do="trade on paper, or rehearse: run `python -m kitestring exchange` and write "
             "`api_root: http://127.0.0.1:8010` under kite:",
         )
-    say("⚠️  LIVE: real orders with real money, in your account at Zerodha.")
+    if request.file.config.kite.place is Place.KITE:
+        say("⚠️  LIVE: real orders with real money, in your account at Zerodha.")
+    else:
+        say(f"⚠️  LIVE, rehearsed at {request.file.config.kite.api_root}: no money is real there.")
     store = TokenStore(secrets, os.environ)
     if login:
         run_login(request.file.config.kite, store, say, stdin=stdin, show=True, now=clock.now)
@@ -108,7 +113,7 @@ def run_live_day(
     guarding = _guarding(request, secrets, clock) if request.guarded else None
     if guarding is None:
         say("No guard is kept beside this day.")
-    result = asyncio.run(_trade(request, watcher, say, clock, store, stdin, guarding))
+    result = asyncio.run(_trade_in_time(request, watcher, say, clock, store, stdin, guarding))
     if not result.already_finished:
         write_report(find(request.artifacts, result.run))
     return result
@@ -122,6 +127,19 @@ def _guarding(request: DayRequest, secrets: Path, clock: LiveClock) -> Guarding:
     if abs(ahead_s) > 1:  # A rehearsal's clock is the exchange's.
         arguments += ["--ahead", f"{ahead_s:.3f}"]
     return Guarding(request.artifacts, guard_command(*arguments))
+
+
+async def _trade_in_time(
+    request: DayRequest,
+    watcher: Watcher,
+    say: Say,
+    clock: LiveClock,
+    store: TokenStore,
+    stdin: IO[str],
+    guarding: Guarding | None,
+) -> DayResult:
+    async with keeping_time(clock, request.file.config.kite):
+        return await _trade(request, watcher, say, clock, store, stdin, guarding)
 
 
 async def _trade(
@@ -214,6 +232,7 @@ async def prepared(
         tightened=allowed.tightened,
         fresh=request.fresh,
         alerts=tuple(channels),
+        silent_after=REHEARSED_SILENCE if settings.clock is TimeOf.EXCHANGE else SILENT_AFTER,
     )
 
     def open_link(ears: Ears) -> AbstractAsyncContextManager[LiveLink]:

@@ -17,18 +17,21 @@ from kitestring.broker.kite_errors import KiteReadFailed
 from kitestring.broker.kite_feed import LiveFeed, ticker_settings
 from kitestring.broker.kite_history import KiteHistory
 from kitestring.broker.kite_http import KiteHttp
-from kitestring.broker.kite_settings import KiteSettings
+from kitestring.broker.kite_settings import KiteSettings, TimeOf
 from kitestring.broker.kite_texts import BrokerSaid, OrderHint, TickerText, UnreadableText
 from kitestring.broker.kite_triggers import KiteTriggers
+from kitestring.broker.order_traffic import loop_seconds
 from kitestring.broker.secret_text import Secret
 from kitestring.broker.ticker_events import FeedState, StateChanged, TickerEvent
 from kitestring.domain.bars import Bar
 from kitestring.domain.events import Gap, Note
 from kitestring.domain.ids import InstrumentId
+from kitestring.domain.instants import SECOND
 from kitestring.domain.ports import Manifest
 from kitestring.engine.kite_market import feed_note, joined_history
 from kitestring.engine.live_day import LiveClock
 from kitestring.engine.live_engine import Account, Beside, Ears
+from kitestring.engine.rehearsal_clock import FASTEST
 from kitestring.engine.session_watch import SessionWatch
 from kitestring.store.candle_cache import CandleCache
 
@@ -103,6 +106,10 @@ async def open_kite(
         elif isinstance(text, BrokerSaid):
             ears.hear(Note(at=text.received_at, kind="broker says", sentence=text.text))
 
+    rehearsed = settings.clock is TimeOf.EXCHANGE
+    speed = FASTEST if rehearsed else 1.0
+    # What an exchange shows within ten seconds, a quick one shows within ten of its own.
+    seconds = (lambda: clock.now() / SECOND) if rehearsed else loop_seconds
     async with KiteHttp(settings) as http:
         first = token()
         client = KiteClient(settings, first, http)
@@ -113,12 +120,13 @@ async def open_kite(
             woken=ears.woken,
             entries_stopped=lambda: client.health.entries_stopped or ears.entries_stopped(),
             fenced=ears.fenced,
-            journal=str(ears.paths.journal),
+            seconds=seconds,
+            journal=str(ears.paths.journal.resolve()),
             governor=governor,
         )
         feed = LiveFeed(
             manifest,
-            ticker_settings(settings),
+            ticker_settings(settings, speed=speed),
             session.token,
             KiteHistory(client, CandleCache(cache), clock.now, manifest.instruments),
             clock.now,

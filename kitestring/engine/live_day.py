@@ -119,7 +119,9 @@ class LiveDay(DaySteps):
         inbox: int = 0,
         feed_position: int = 0,
         heard: Iterable[ExecutionReport] = (),
+        silent_after: Instant = SILENT_AFTER,
     ) -> None:
+        self._silent_after = silent_after
         super().__init__(
             core,
             broker=broker,
@@ -278,7 +280,7 @@ class LiveDay(DaySteps):
 
     def _take_live_frame(self, frame: TickFrame) -> None:
         at, last = frame.received_at, self._last_frame_at
-        if at - last >= SILENT_AFTER and self._trades(at) and self._trades(last):
+        if at - last >= self._silent_after and self._trades(at) and self._trades(last):
             self.tell(Gap(start_at=last, end_at=at, reason="the feed was silent"))
         self._last_frame_at = max(last, at)
         self._silent = False
@@ -294,7 +296,7 @@ class LiveDay(DaySteps):
             if note.kind == TRADE_OF_OTHERS:
                 self._next_look = now
         quiet_since = self._quiet_since()
-        if now - quiet_since >= SILENT_AFTER and not self._silent and self._trades(now):
+        if now - quiet_since >= self._silent_after and not self._silent and self._trades(now):
             self._silent = True
             since = ist_clock(quiet_since)
             self.note(f"{LIVE_NOTE}silence", f"No tick since {since}; nothing is entered on it.")
@@ -332,7 +334,7 @@ class LiveDay(DaySteps):
         if not self._looking:  # The look that is under way wakes us by itself.
             due = min(due, self._next_look)
         if not self._silent and self._trades(self._clock.now()):
-            due = min(due, self._quiet_since() + SILENT_AFTER)
+            due = min(due, self._quiet_since() + self._silent_after)
         if self._alarm is None or self._alarm[1].done() or self._alarm[0] > due:
             if self._alarm is not None:
                 self._alarm[1].cancel()

@@ -61,6 +61,7 @@ from kitestring.engine.leaving import (
 from kitestring.engine.live_alerts import LiveAlerts
 from kitestring.engine.live_day import (
     FLATTEN_WITHIN,
+    SILENT_AFTER,
     LiveBroker,
     LiveClock,
     LiveDay,
@@ -127,6 +128,8 @@ class LivePlan(msgspec.Struct, frozen=True, kw_only=True):
     fresh: bool = False
     alerts: tuple[Channel, ...] = ()
     """Ways to tell somebody who is not looking; none by default."""
+    silent_after: Instant = SILENT_AFTER
+    """Without a frame for so long the feed is silent; a quick rehearsal counts more of its seconds."""
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
@@ -403,6 +406,7 @@ class LiveEngine:
                 inbox=story.last.inbox if story.last is not None else 0,
                 feed_position=story.last.feed_position if story.last is not None else 0,
                 heard=story.heard,
+                silent_after=plan.silent_after,
             )
             terms = terms_of(plan, core, await link.account())
             armed = await self._armed(core, terms, link.clock.now(), attempt)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kitestring.broker.kite_settings import AddressFamily, KiteSettings, Place
+from kitestring.broker.kite_settings import AddressFamily, KiteSettings, Place, TimeOf
 from kitestring.cli.config import parse_config
 from kitestring.domain.errors import ConfigError
 
@@ -20,6 +20,14 @@ def test_a_rehearsal_names_one_address():
     assert settings.place is Place.LOCAL
     assert settings.ws_root == "ws://127.0.0.1:8010"
     assert settings.read_timeout_s == 2
+
+
+def test_a_rehearsal_may_go_by_the_exchanges_clock_and_nobody_else_may():
+    settings = kite("kite: {api_root: http://127.0.0.1:8010, clock: exchange}\n")
+    assert settings.clock is TimeOf.EXCHANGE
+    assert kite("kite: {profile: sandbox}\n").clock is TimeOf.MACHINE
+    with pytest.raises(ConfigError, match=r"live.yaml:1: kite is refused: kite.clock is exchange"):
+        kite("kite: {clock: exchange}\n")
 
 
 def test_the_sandbox_is_a_profile():

@@ -54,6 +54,7 @@ class Admin:
             add("GET", path, self._guarded(self._page))
         acts: Mapping[tuple[str, str], Act] = {
             ("GET", "state"): lambda _, now: self.state(now),
+            ("GET", "time"): lambda _, now: self._clock_face(now),
             ("POST", "time"): self._time,
             ("POST", "price"): self._price,
             ("POST", "orders"): self._order,
@@ -162,6 +163,11 @@ class Admin:
         return [row for row in rows if row.heard.n > after][:most]
 
     # ── time ─────────────────────────────────────────────────────────────────────────────────
+
+    def _clock_face(self, now: Instant) -> object:
+        """For whoever lives by this clock: ``at`` in microseconds; asked many times a second."""
+        clock = self._clock
+        return {"time": ist_text(now), "at": now, "speed": clock.speed, "paused": clock.paused}
 
     def _time(self, asked: Asked, now: Instant) -> object:
         clock, action = self._clock, asked.one_of("action", _TIME_ACTIONS)

@@ -26,6 +26,7 @@ from kitestring.exchange.wire.faults import Faults
 from kitestring.exchange.wire.feed_interference import FeedFaults
 from kitestring.exchange.wire.feed_routes import FEED, PUMP
 from kitestring.exchange.wire.frozen_books import FrozenBooks
+from kitestring.exchange.wire.journal_witness import holds_tag
 from kitestring.exchange.wire.market_moves import MarketMoves
 from kitestring.exchange.wire.wire_ledger import WireLedger
 from kitestring.exchange.wire.wire_watch import WireWatch
@@ -46,7 +47,9 @@ class RehearsalStage:
     ) -> None:
         script = script or Script()
         self.faults = Faults(script.faults, seed=script.seed)
-        self.ledger = WireLedger(ledger_path, secrets=exchange.sessions.secrets)
+        # Who may move time and money here may also have its own journal looked at.
+        witness = holds_tag if admin else None
+        self.ledger = WireLedger(ledger_path, secrets=exchange.sessions.secrets, witness=witness)
         self.moves = MarketMoves(exchange.listing.by_key)
         self.reach = ExchangeReach(exchange, self.moves)
         self.sockets = FeedFaults(self.faults, clock, self._token_of)

@@ -50,6 +50,8 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True, tag_field="what", tag="he
     remote: str = ""
     user_agent: str = ""
     journal: str | None = None
+    intended: bool | None = None
+    """Whether that journal held the order's tag at this moment; ``None`` where nobody looked."""
 
 
 class Did(msgspec.Struct, frozen=True, kw_only=True, tag_field="what", tag="did"):
@@ -111,9 +113,14 @@ class WireLedger:
     """The record, append-only: a file of JSON lines where a path is given, and always in memory."""
 
     def __init__(
-        self, path: Path | None = None, *, secrets: Callable[[], Iterable[str]] = tuple
+        self,
+        path: Path | None = None,
+        *,
+        secrets: Callable[[], Iterable[str]] = tuple,
+        witness: Callable[[str, str], bool | None] | None = None,
     ) -> None:
         self.path = path
+        self._witness = witness
         self._secrets = secrets
         self._lines: deque[Line] = deque(maxlen=_KEPT_IN_MEMORY)
         self._next = 1
@@ -153,6 +160,9 @@ class WireLedger:
             for name, value in pairs[:_PARAMS_MAX]
         }
         journal = headers.get(JOURNAL_HEADER)
+        intended = None
+        if self._witness is not None and journal is not None:
+            intended = self._witness(journal, params_kept.get("tag", ""))
         n = self._number()
         self._write(
             Heard(
@@ -166,6 +176,7 @@ class WireLedger:
                 remote=remote,
                 user_agent=self.clean(headers.get("User-Agent", ""), secrets),
                 journal=None if journal is None else self.clean(journal, secrets),
+                intended=intended,
             )
         )
         return n
