@@ -178,13 +178,28 @@ Ask = Callable[[Sequence[str], str], Awaitable[str | None]]
 """Shows the lines, asks for the phrase; ``None`` where nobody is there to type."""
 
 
+OpenJournal = Callable[[Path, str], SqliteJournal]
+"""Opens the journal of a run, named by its key; a simulation's can lose its power."""
+
+
+def _journal(path: Path, run_key: str) -> SqliteJournal:
+    return SqliteJournal(path, run_key=run_key)
+
+
 class LiveEngine:
     """Runs, or takes up again, one live day."""
 
     def __init__(
-        self, plan: LivePlan, open_link: OpenLink, ask: Ask, *, beside: Sequence[Beside] = ()
+        self,
+        plan: LivePlan,
+        open_link: OpenLink,
+        ask: Ask,
+        *,
+        beside: Sequence[Beside] = (),
+        open_journal: OpenJournal = _journal,
     ) -> None:
         self._plan = plan
+        self._open_journal = open_journal
         self._beside = tuple(beside)
         self._open_link = open_link
         self._ask = ask
@@ -256,10 +271,10 @@ class LiveEngine:
     ) -> DayResult:
         plan, began, broker = self._plan, wall_seconds(), link.broker
         with ExitStack() as held:
-            journal = SqliteJournal(paths.journal, run_key=plan.settings.run_key)
+            journal = self._open_journal(paths.journal, plan.settings.run_key)
             held.callback(journal.close)
             story = read_story(journal)
-            core = self._core()
+            core = self.fresh_core()
             gap = taken_up(core, journal, story, paths, link.clock.now())
             resumed = story.last is not None
             scribe = Scribe(
@@ -330,7 +345,8 @@ class LiveEngine:
             watcher.finished(result)
             return result
 
-    def _core(self) -> TradingCore:
+    def fresh_core(self) -> TradingCore:
+        """The house of this day before anything has happened."""
         plan = self._plan
         return TradingCore(
             plan.settings,
