@@ -110,7 +110,7 @@ def at(seconds: float) -> Instant:
 
 
 def timetable() -> dict[Segment, Session]:
-    """The short day's sessions: of the house and of the exchange alike."""
+    """The short day's sessions, of the house and of the exchange alike."""
     phases = (
         Phase(PhaseKind.PRE_OPEN, at(-900), at(-420)),
         Phase(PhaseKind.BUFFER, at(-420), OPENS),

@@ -114,6 +114,8 @@ class World:
                 account=plan.account,
                 switches=Switches(rate_limits=True),
                 orders=OrderSettings(order_id_digits=plan.order_id_digits),
+                # Minutes before the close by the rules: before this short day begins.
+                square_off=False,
             ),
             self.market,
             self.clock,
