@@ -17,6 +17,7 @@ from kitestring.cli.exchange_command import exchange
 from kitestring.cli.login_kite import login_kite
 from kitestring.cli.replay_command import replay
 from kitestring.cli.run_day import Day, run_command, run_day
+from kitestring.cli.simulate_command import simulate
 from kitestring.cli.strategy_commands import check, new, strategies
 
 
@@ -122,6 +123,7 @@ house.add_command(alerts)
 house.add_command(new)
 house.add_command(check)
 house.add_command(strategies)
+house.add_command(simulate)
 for answer in ANSWERS:
     house.add_command(answer)
 

@@ -25,6 +25,14 @@ LEFT_OUT: Final = MappingProxyType(
     }
 )
 """Kinds that no simulated day turns on, and why."""
+AWAITED: Final = MappingProxyType(
+    {
+        "rms_square_off": "after the broker has closed a position of ours the books are compared and"
+        " nothing more; taking it over is not built yet, and the house's own exit then opens the"
+        " other side (seeds 401 and 412 with everything on)",
+    }
+)
+"""Kinds that are drawn and then dropped, unless everything is asked for: found, and not mended yet."""
 _ROUTES: Final = (
     ("any", 25),
     ("reads", 12),

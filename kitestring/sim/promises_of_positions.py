@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
 from typing import Final
 
 from kitestring.domain.events import BrokerSnapshot
-from kitestring.domain.instants import SECOND, Instant, ist_clock
+from kitestring.domain.instants import SECOND, Instant
 from kitestring.domain.money import charge_as_money
 from kitestring.domain.orders import Product, Purpose, Side
 from kitestring.domain.positions import Fill
 from kitestring.exchange.ledger import What
 from kitestring.market.charges import charge_book
-from kitestring.sim.day_plan import CALM_S, DATE, SQUARE_OFF_S, WELL_S, at
+from kitestring.sim.day_plan import DATE
 from kitestring.sim.evidence import Evidence, Look, RealOrder
 from kitestring.sim.promises_of_orders import Found, short
 from kitestring.sim.random_market import listed_on
 
 NAKED_MAX: Final = 5 * SECOND
 """How long a position whose strategy wants a stop may be without one, when nothing is wrong."""
-_RACE: Final = 30 * SECOND
-"""After somebody else closed what is ours: how long an exit of ours may still be on its way."""
 _DRIFT: Final = 1.08
 """How far the market may have moved between our decision and the exchange's accepting it."""
 
@@ -134,12 +131,9 @@ def exposure_within_limits(day: Evidence) -> Found:
 def exits_only_reduce(day: Evidence) -> Found:
     """I11. An exit never makes a position larger and never turns it round."""
     net: dict[tuple[str, str], int] = defaultdict(int)
-    others: dict[str, Instant] = {}
     for entry, order in day.strokes():
         if entry.what is not What.TRADE or order.product != "MIS":
             continue
-        if order.owner == "broker":
-            others[order.instrument] = entry.at
         if order.owner != "ours":
             continue
         key = (order.strategy, order.instrument)
@@ -152,9 +146,6 @@ def exits_only_reduce(day: Evidence) -> Found:
                 f"the {order.purpose.lower()} {short(order.tag)} of {order.strategy} took"
                 f" {order.instrument} from {before:+d} to {net[key]:+d}"
             )
-        elif order.instrument in others and others[order.instrument] < order.at - _RACE:
-            whole = sum(each for (_, name), each in net.items() if name == order.instrument)
-            del whole
 
 
 def exits_fit_the_position(day: Evidence) -> Found:
@@ -188,13 +179,19 @@ def exits_fit_the_position(day: Evidence) -> Found:
 def protected(day: Evidence) -> Found:
     """I12. A position that shall have a stop has one at the broker, of its size; a flat one has none.
 
-    Judged when nothing is wrong: on undisturbed days always, on others once the calm has settled.
+    Judged when all is quiet; what traded within the last five seconds may still be on its way.
     """
-    begins = at(0) if day.plan.undisturbed else at(WELL_S)
     for look in day.looks:
         if not look.alive:
             continue
+        fresh = {
+            (order.strategy, order.instrument)
+            for entry, order in day.strokes()
+            if order.owner == "ours" and look.at - NAKED_MAX < entry.at <= look.at
+        }
         for book in look.books:
+            if (book.strategy, book.instrument) in fresh:
+                continue
             covered = _covered(day, book.strategy, book.instrument, look.at)
             if not book.net and covered:
                 yield look.at, f"{book.strategy} is flat in {book.instrument}; an exit for {covered} waits"
@@ -203,12 +200,6 @@ def protected(day: Evidence) -> Found:
                     f"{look.label}: {book.strategy} holds {book.net:+d} {book.instrument};"
                     f" exits for {covered} wait"
                 )
-    wanted = {
-        fact.cl_ord_id
-        for fact in day.placed.values()
-        if fact.intent.purpose is Purpose.STOP
-    }
-    del wanted, begins
 
 
 def _covered(day: Evidence, strategy: str, instrument: str, by: Instant) -> int:
@@ -287,5 +278,3 @@ def others_untouched(day: Evidence) -> Found:
         if name not in ours and last.account.get(name, 0) != qty + theirs[name]:
             yield last.at, f"{name} of others was {qty}, and is {last.account.get(name, 0)}"
 
-
-__all__ = ["CALM_S", "SQUARE_OFF_S", "Iterator", "ist_clock"]

@@ -25,12 +25,11 @@ from kitestring.core.settings import DaySettings
 from kitestring.core.trading_core import TradingCore
 from kitestring.domain.errors import HouseError
 from kitestring.domain.events import OperatorWord
-from kitestring.domain.instants import SECOND
 from kitestring.domain.instruments import Segment
 from kitestring.domain.ports import Manifest
 from kitestring.engine.kite_link import open_kite
 from kitestring.engine.live_day import LiveDay
-from kitestring.engine.live_engine import Ears, LiveEngine, LiveLink, LivePlan
+from kitestring.engine.live_engine import Ears, LiveEngine, LivePlan
 from kitestring.engine.recovery import read_story, restore
 from kitestring.engine.strategy_files import SHIPPED, read_strategy
 from kitestring.engine.watching import DayResult, NobodyWatches
@@ -62,6 +61,7 @@ from kitestring.sim.memory_network import Network
 from kitestring.sim.power import Moment, MortalJournal, Power, PowerCut
 from kitestring.sim.random_market import RandomMarket
 from kitestring.sim.scripted_strategy import SCRIPTED
+from kitestring.sim.virtual_loop import VirtualLoop
 from kitestring.sim.virtual_world import live
 from kitestring.store.halt_file import HaltedBy, HaltFile
 from kitestring.store.journal import SqliteJournal, read_commits
@@ -461,6 +461,10 @@ async def _played(world: World) -> Evidence:
     return _evidence(world)
 
 
+_LITTER: Final = ("Unclosed connection",)
+"""A connection whose owner was cut off in the middle and which aiohttp closes when it is swept up."""
+
+
 async def _unbroken(day: Coroutine[None, None, Evidence]) -> Evidence:
     """The day's evidence; what breaks unheard in the exchange or the house ends it at once."""
     loop = asyncio.get_running_loop()
@@ -468,6 +472,10 @@ async def _unbroken(day: Coroutine[None, None, Evidence]) -> Evidence:
     task = loop.create_task(day)
 
     def heard(_: object, context: dict[str, object]) -> None:
+        if context.get("message") in _LITTER:
+            assert isinstance(loop, VirtualLoop)
+            loop.unheard.pop()
+            return
         error = context.get("exception")
         broken.append(error if isinstance(error, BaseException) else RuntimeError(str(context)))
         task.cancel()
@@ -486,7 +494,6 @@ class WorldBroke(Exception):  # noqa: N818 - what happened, not a kind of error
 
 
 def _evidence(world: World) -> Evidence:
-    journal_path = next(iter(sorted(world.artifacts.rglob("journal*.sqlite*"))), None)
     paths = world.window.paths
     commits = []
     twice = None
@@ -497,7 +504,6 @@ def _evidence(world: World) -> Evidence:
         head = journal.head
         journal.close()
         twice = (_recovered(world, paths), _recovered(world, paths))
-    del journal_path
     return Evidence(
         plan=world.plan,
         sent=world.sent,
@@ -566,5 +572,3 @@ def simulate(
 
         return live(whole, seed=plan.seed, latency=plan.latency, trace=trace, last_s=LAST_S)
 
-
-__all__ = ["LiveLink", "World", "simulate", "SECOND"]
