@@ -19,7 +19,9 @@ import click
     type=click.Path(path_type=Path, dir_okay=False),
     help="File of the seeds that are done; with it a run goes on where it was stopped.",
 )
-@click.option("--everything", is_flag=True, help="Also the faults that are known to break the house.")
+@click.option(
+    "--everything", is_flag=True, help="Also the faults that are known to break the house."
+)
 def simulate(
     *, seed: int | None, days: int, first: int, done: Path | None, everything: bool
 ) -> None:
@@ -38,7 +40,10 @@ def simulate(
     bad = 0
     try:
         with click.progressbar(
-            waiting, label="days", file=sys.stderr, hidden=seed is not None or not sys.stderr.isatty()
+            waiting,
+            label="days",
+            file=sys.stderr,
+            hidden=seed is not None or not sys.stderr.isatty(),
         ) as bar:
             for each in bar:
                 day = lived(each, everything=everything)

@@ -33,7 +33,14 @@ def lived(seed: int, *, everything: bool = False) -> LivedDay:
     except WorldBroke as error:
         lines = (f"Day {seed} broke the world: {error}.", f"See it again: {command(seed)}")
         return LivedDay(
-            seed=seed, broken=1, journal="", market_events=0, orders=0, faults={}, crashes=0, lines=lines
+            seed=seed,
+            broken=1,
+            journal="",
+            market_events=0,
+            orders=0,
+            faults={},
+            crashes=0,
+            lines=lines,
         )
     found = broken(day)
     faults: dict[str, int] = {}

@@ -11,14 +11,14 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
 from kitestring.core.settings import RiskSettings, StrategySettings
 from kitestring.domain.ids import InstrumentId, StrategyId
-from kitestring.domain.instants import IST_OFFSET, SECOND, Instant, instant
 from kitestring.domain.instants import DAY as A_DAY
+from kitestring.domain.instants import IST_OFFSET, SECOND, Instant, instant
 from kitestring.domain.instruments import Instrument, Segment
 from kitestring.domain.money import Money, Price, money, price
 from kitestring.domain.sessions import Phase, PhaseKind, Session
@@ -51,6 +51,7 @@ _CLOSES: Final = MappingProxyType(
 _OURS: Final = tuple(name for name in _CLOSES if name not in ("NSE:ICICIBANK", "NSE:HDFCBANK"))
 _THE_PERSONS: Final = ("NSE:ICICIBANK", "NSE:HDFCBANK")
 """What the person at the phone trades; the house never does."""
+_DIGITS: Final[tuple[Literal[15, 19, "both"], ...]] = (15, 19, "both")
 CAPITAL: Final = money("10000000")
 
 
@@ -84,7 +85,7 @@ class DayPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Positions of others' making: instrument, product, quantity."""
     hand: tuple[HandTrade, ...]
     latency: Latency
-    order_id_digits: str
+    order_id_digits: Literal[15, 19, "both"]
     faults: tuple[Fault, ...] = ()
     lines: tuple[LineFault, ...] = ()
     crashes: tuple[Crash, ...] = ()
@@ -151,7 +152,7 @@ def plan_of(seed: int, *, everything: bool = False) -> DayPlan:
         foreign=_foreign(Dice(seed, "foreign"), names),
         hand=_hand(Dice(seed, "hand")),
         latency=dice.one_of((Latency(), Latency(0.01, 0.03), Latency(0.06, 0.1))),
-        order_id_digits=dice.one_of(("15", "19", "both")),
+        order_id_digits=dice.one_of(_DIGITS),
         faults=tuple(
             fault
             for kind in kinds

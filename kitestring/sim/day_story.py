@@ -76,9 +76,11 @@ def _happened(day: Evidence) -> Iterable[tuple[Instant, str]]:
                 intent = fact.intent
                 yield (
                     moment,
-                    f"house: {intent.strategy} sends {intent.purpose.lower()} {short(fact.cl_ord_id)}:"
-                    f" {intent.side} {intent.order_qty} {intent.instrument} {intent.ord_type}"
-                    f" ({intent.reason})",
+                    (
+                        f"house: {intent.strategy} sends {intent.purpose.lower()} {short(fact.cl_ord_id)}:"
+                        f" {intent.side} {intent.order_qty} {intent.instrument} {intent.ord_type}"
+                        f" ({intent.reason})"
+                    ),
                 )
             case ModifyOrder() | CancelOrder():
                 word = "cancels" if isinstance(fact, CancelOrder) else "changes"

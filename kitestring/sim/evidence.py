@@ -138,9 +138,7 @@ class Evidence(msgspec.Struct, kw_only=True, dict=True):
     @cached_property
     def placed(self) -> dict[str, PlaceOrder]:
         """The house's own orders by tag."""
-        return {
-            fact.cl_ord_id: fact for _, fact in self.facts() if isinstance(fact, PlaceOrder)
-        }
+        return {fact.cl_ord_id: fact for _, fact in self.facts() if isinstance(fact, PlaceOrder)}
 
     @cached_property
     def real(self) -> dict[str, RealOrder]:
@@ -190,6 +188,8 @@ class Evidence(msgspec.Struct, kw_only=True, dict=True):
                     order.live = False
                 case What.REJECTED:
                     order.live, order.rejected = False, True
+                case _:
+                    pass
             yield entry, order
 
     def trades(self, owner: str = "ours") -> Iterator[tuple[LedgerEntry, RealOrder]]:

@@ -15,7 +15,15 @@ from kitestring.domain.instants import SECOND, Instant
 from kitestring.exchange.wire.fault_kinds import KINDS, FaultKind, Place, Takes, Value
 from kitestring.exchange.wire.faults import Fault, When
 from kitestring.sim.dice import Dice
-from kitestring.sim.link_faults import Address, Blackhole, Delay, LinkFault, Reset, SlowDrip, Towards
+from kitestring.sim.link_faults import (
+    Address,
+    Blackhole,
+    Delay,
+    LinkFault,
+    Reset,
+    SlowDrip,
+    Towards,
+)
 
 LEFT_OUT: Final = MappingProxyType(
     {
@@ -44,7 +52,9 @@ _ROUTES: Final = (
     ("changes", 2),
 )
 """Where a fault of requests may happen, and how rarely: there are many reads and few orders."""
-_NARROW: Final = MappingProxyType({"POST /orders/*": 3, "changes": 2, "writes": 3, "GET /orders": 4})
+_NARROW: Final = MappingProxyType(
+    {"POST /orders/*": 3, "changes": 2, "writes": 3, "GET /orders": 4}
+)
 
 
 class LineFault(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +98,9 @@ def kinds_on(dice: Dice, count: int) -> list[FaultKind]:
     return dice.some_of(known, count)
 
 
-def fault_of(dice: Dice, kind: FaultKind, opens: Instant, lasts_s: int, names: tuple[str, ...]) -> Fault:
+def fault_of(
+    dice: Dice, kind: FaultKind, opens: Instant, lasts_s: int, names: tuple[str, ...]
+) -> Fault:
     """One fault of a kind, somewhere in the first ``lasts_s`` seconds after ``opens``.
 
     ``opens`` counts from midnight in India.

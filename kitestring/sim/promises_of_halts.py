@@ -104,8 +104,13 @@ def a_crash_loses_nothing(day: Evidence) -> Found:
             yield at(0), f"commit {number + 1} is missing"
         number = no
     if day.deaths and not day.ended and day.looks and not day.looks[-1].alive:
-        open_now = [name for name, qty in day.looks[-1].account.items() if qty != day.foreign.get(name, 0)]
+        open_now = [
+            name for name, qty in day.looks[-1].account.items() if qty != day.foreign.get(name, 0)
+        ]
         ours = {f"{row.instrument}/MIS" for row in day.plan.strategies}
         for name in open_now:
             if name in ours:
-                yield day.looks[-1].at, f"the house never came back, and {name} is open: {day.broke}"
+                yield (
+                    day.looks[-1].at,
+                    f"the house never came back, and {name} is open: {day.broke}",
+                )

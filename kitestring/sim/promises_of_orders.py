@@ -69,8 +69,10 @@ def no_blind_resend(day: Evidence) -> Found:
                 if since < number:
                     yield (
                         commit.at,
-                        f"{short(fact.cl_ord_id)} was sent while nothing was known of {short(tag)},"
-                        f" an entry of the same strategy",
+                        (
+                            f"{short(fact.cl_ord_id)} was sent while nothing was known of {short(tag)},"
+                            f" an entry of the same strategy"
+                        ),
                     )
             unheard[key][fact.cl_ord_id] = number
 
@@ -89,7 +91,10 @@ def unknown_stays_unknown(day: Evidence) -> Found:
         if status in (OrdStatus.REJECTED, OrdStatus.DENIED):
             truth = _ended(day, real.order_id, last.at)
             if truth is None or truth.filled:
-                yield last.at, f"order {short(real.tag)} is {status} with us and lives or traded there"
+                yield (
+                    last.at,
+                    f"order {short(real.tag)} is {status} with us and lives or traded there",
+                )
 
 
 def once_over_always_over(day: Evidence) -> Found:
@@ -109,7 +114,10 @@ def once_over_always_over(day: Evidence) -> Found:
             if before is not None and now.cum_qty < before.cum_qty:
                 yield commit.at, f"of order {short(now.cl_ord_id)} less is filled than before"
             if not 0 <= now.cum_qty <= max(now.order_qty, now.asked_qty):
-                yield commit.at, f"of order {short(now.cl_ord_id)} {now.cum_qty} filled of {now.order_qty}"
+                yield (
+                    commit.at,
+                    f"of order {short(now.cl_ord_id)} {now.cum_qty} filled of {now.order_qty}",
+                )
             seen[key] = now
     traded: Counter[str] = Counter()
     for entry, order in day.trades():
@@ -133,9 +141,11 @@ def filled_once(day: Evidence) -> Found:
         if booked[fact.cl_ord_id][key] > real[fact.cl_ord_id][key]:
             yield (
                 at,
-                f"{fact.side} {fact.qty} at {int(fact.px) / 10_000:g} of {short(fact.cl_ord_id)} was"
-                f" booked {booked[fact.cl_ord_id][key]} times and traded"
-                f" {real[fact.cl_ord_id][key]} times",
+                (
+                    f"{fact.side} {fact.qty} at {int(fact.px) / 10_000:g} of {short(fact.cl_ord_id)} was"
+                    f" booked {booked[fact.cl_ord_id][key]} times and traded"
+                    f" {real[fact.cl_ord_id][key]} times"
+                ),
             )
         told.add(fact.fill_id)
 
@@ -161,11 +171,16 @@ def nothing_forgotten(day: Evidence) -> Found:
                 if ended.at < look.at - 10 * SECOND:
                     yield (
                         look.at,
-                        f"order {short(real.tag)} ended at {ist_clock(ended.at)}; with us it still is"
-                        f" {ours.status}",
+                        (
+                            f"order {short(real.tag)} ended at {ist_clock(ended.at)}; with us it still is"
+                            f" {ours.status}"
+                        ),
                     )
             elif ended is not None and ours is not None and ours.filled != ended.filled:
-                yield look.at, f"of order {short(real.tag)} we have {ours.filled} filled, they {ended.filled}"
+                yield (
+                    look.at,
+                    f"of order {short(real.tag)} we have {ours.filled} filled, they {ended.filled}",
+                )
 
 
 class _End:

@@ -41,7 +41,10 @@ def _disagreements(day: Evidence, look: Look) -> Found:
     for name in sorted(set(ours) | {f"{each}/MIS" for each in traded}):
         theirs = look.account.get(name, 0) - day.foreign.get(name, 0)
         if theirs != ours.get(name, 0):
-            yield look.at, f"{look.label}: {name} is {theirs} at the exchange and {ours.get(name, 0)} with us"
+            yield (
+                look.at,
+                f"{look.label}: {name} is {theirs} at the exchange and {ours.get(name, 0)} with us",
+            )
 
 
 def _owned(day: Evidence, by: Instant) -> dict[str, int]:
@@ -49,7 +52,8 @@ def _owned(day: Evidence, by: Instant) -> dict[str, int]:
     net: dict[str, int] = defaultdict(int)
     for entry, order in day.strokes():
         mine = order.owner == "ours" or (
-            order.owner == "broker" and order.instrument in {row.instrument for row in day.plan.strategies}
+            order.owner == "broker"
+            and order.instrument in {row.instrument for row in day.plan.strategies}
         )
         if entry.what is What.TRADE and mine and entry.at <= by and order.product == "MIS":
             net[order.instrument] += order.side * entry.last_qty
@@ -83,8 +87,11 @@ def failure_is_not_empty(day: Evidence) -> Found:
         booked[fact.cl_ord_id] += fact.qty
         real = max((qty for when, qty in first[fact.cl_ord_id] if when <= moment), default=0)
         if booked[fact.cl_ord_id] > real:
-            yield moment, (
-                f"{booked[fact.cl_ord_id]} of {short(fact.cl_ord_id)} were booked when {real} had traded"
+            yield (
+                moment,
+                (
+                    f"{booked[fact.cl_ord_id]} of {short(fact.cl_ord_id)} were booked when {real} had traded"
+                ),
             )
 
 
@@ -122,9 +129,12 @@ def exposure_within_limits(day: Evidence) -> Found:
             worst += max(abs(up), abs(down)) * px
         allowed = int(day.plan.capital) * limit * _DRIFT
         if worst > allowed:
-            yield entry.at, (
-                f"with {short(order.tag)} the exposure may become ₹{worst / 10_000:,.0f};"
-                f" the limit is ₹{int(day.plan.capital) * limit / 10_000:,.0f}"
+            yield (
+                entry.at,
+                (
+                    f"with {short(order.tag)} the exposure may become ₹{worst / 10_000:,.0f};"
+                    f" the limit is ₹{int(day.plan.capital) * limit / 10_000:,.0f}"
+                ),
             )
 
 
@@ -139,12 +149,15 @@ def exits_only_reduce(day: Evidence) -> Found:
         key = (order.strategy, order.instrument)
         before = net[key]
         net[key] += order.side * entry.last_qty
-        if order.purpose == Purpose.ENTRY or order.purpose == "":
+        if order.purpose in (Purpose.ENTRY, ""):
             continue
         if abs(net[key]) != abs(before) - entry.last_qty:
-            yield entry.at, (
-                f"the {order.purpose.lower()} {short(order.tag)} of {order.strategy} took"
-                f" {order.instrument} from {before:+d} to {net[key]:+d}"
+            yield (
+                entry.at,
+                (
+                    f"the {order.purpose.lower()} {short(order.tag)} of {order.strategy} took"
+                    f" {order.instrument} from {before:+d} to {net[key]:+d}"
+                ),
             )
 
 
@@ -194,11 +207,17 @@ def protected(day: Evidence) -> Found:
                 continue
             covered = _covered(day, book.strategy, book.instrument, look.at)
             if not book.net and covered:
-                yield look.at, f"{book.strategy} is flat in {book.instrument}; an exit for {covered} waits"
+                yield (
+                    look.at,
+                    f"{book.strategy} is flat in {book.instrument}; an exit for {covered} waits",
+                )
             if book.net and book.wants_stop and not book.leaving and covered != abs(book.net):
-                yield look.at, (
-                    f"{look.label}: {book.strategy} holds {book.net:+d} {book.instrument};"
-                    f" exits for {covered} wait"
+                yield (
+                    look.at,
+                    (
+                        f"{look.label}: {book.strategy} holds {book.net:+d} {book.instrument};"
+                        f" exits for {covered} wait"
+                    ),
                 )
 
 
@@ -246,9 +265,12 @@ def results_are_exact(day: Evidence) -> Found:
             continue
         worth = sum(qty * look.marks.get(name, 0) for name, qty in net.items() if qty)
         if look.realised + look.unrealised != cash + worth:
-            yield look.at, (
-                f"{look.label}: we say ₹{(look.realised + look.unrealised) / 10_000:,.2f} before charges,"
-                f" the exchange's trades make ₹{(cash + worth) / 10_000:,.2f}"
+            yield (
+                look.at,
+                (
+                    f"{look.label}: we say ₹{(look.realised + look.unrealised) / 10_000:,.2f} before charges,"
+                    f" the exchange's trades make ₹{(cash + worth) / 10_000:,.2f}"
+                ),
             )
         total = 0
         for name, order in orders.items():
@@ -259,7 +281,7 @@ def results_are_exact(day: Evidence) -> Found:
                 side,
                 value[name],  # type: ignore[arg-type]  # money is whole units
             )
-            total += charges.total
+            total += int(charges.total)
         if look.charges != int(charge_as_money(total)):  # type: ignore[arg-type]  # as above
             yield look.at, f"{look.label}: charges of {look.charges} are reported, {total} are due"
 
@@ -277,4 +299,3 @@ def others_untouched(day: Evidence) -> Found:
     for name, qty in day.foreign.items():
         if name not in ours and last.account.get(name, 0) != qty + theirs[name]:
             yield last.at, f"{name} of others was {qty}, and is {last.account.get(name, 0)}"
-

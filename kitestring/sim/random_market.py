@@ -58,9 +58,7 @@ def listed_on(day: dt.date) -> dict[InstrumentId, Instrument]:
 class RandomMarket:
     """A ``Feed`` of random walks."""
 
-    def __init__(
-        self, plan: MarketPlan, day: dt.date, sessions: Mapping[Segment, Session]
-    ) -> None:
+    def __init__(self, plan: MarketPlan, day: dt.date, sessions: Mapping[Segment, Session]) -> None:
         self.plan = plan
         listed = listed_on(day)
         self.shown = [listed[name] for name in plan.names]

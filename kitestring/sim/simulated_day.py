@@ -248,7 +248,9 @@ class World:
 
     def log_in(self) -> None:
         """The person logs in; a house that runs is started again with the new token."""
-        self._token = Secret(self.exchange.sessions.log_in(self.clock.now(), "kitestring").access_token)
+        self._token = Secret(
+            self.exchange.sessions.log_in(self.clock.now(), "kitestring").access_token
+        )
         if self._engine is not None:
             self._engine.stop()
 
@@ -309,7 +311,9 @@ class World:
         for trade in sorted(self.plan.hand, key=lambda each: each.at_s):
             await self.until(trade.at_s)
             with suppress(KiteError):
-                self.stage.reach.order_from_phone(self.exchange.now(), "regular", _form(trade, self))
+                self.stage.reach.order_from_phone(
+                    self.exchange.now(), "regular", _form(trade, self)
+                )
 
     async def halt(self) -> None:
         """A halt, if the day has one."""
@@ -321,7 +325,7 @@ class World:
             HaltFile(self.artifacts).write(HaltedBy.OPERATOR, "simulated", self.clock.now())
         else:
             # A word needs somebody who listens: the person says it again until it was heard.
-            while self.window.day is None and not self.over:
+            while self.window.day is None and not self.over:  # noqa: ASYNC110 - it may never come
                 await asyncio.sleep(1)
             if self.window.day is not None:
                 self.window.day.order(OperatorWord.HALT, "simulated")
@@ -357,8 +361,10 @@ class World:
         ours: dict[str, int] = {}
         for book in look.books:
             ours[book.instrument] = ours.get(book.instrument, 0) + book.net
-        return look.alive and not look.wants_snapshot and all(
-            look.account.get(f"{name}/MIS", 0) == net for name, net in ours.items()
+        return (
+            look.alive
+            and not look.wants_snapshot
+            and all(look.account.get(f"{name}/MIS", 0) == net for name, net in ours.items())
         )
 
 
@@ -404,7 +410,7 @@ def look_at(label: str, now: int, core: TradingCore | None, account: dict[str, i
 
 def _form(trade: HandTrade, world: World) -> dict[str, str]:
     where, _, symbol = trade.instrument.partition(":")
-    px = world.plan.market.closes[trade.instrument] // 10_000
+    px = int(world.plan.market.closes[trade.instrument]) // 10_000
     away = -20 if trade.side == "BUY" else 20
     fields = {
         "exchange": where,
@@ -489,7 +495,7 @@ async def _unbroken(day: Coroutine[None, None, Evidence]) -> Evidence:
         raise
 
 
-class WorldBroke(Exception):  # noqa: N818 - what happened, not a kind of error
+class WorldBroke(Exception):
     """Something in the world failed and nobody awaited it."""
 
 
@@ -527,7 +533,7 @@ def _evidence(world: World) -> Evidence:
 def _recovered(world: World, paths: RunPaths) -> dict[str, bytes]:
     """The cells of a house recovered from what is on disk."""
     live_plan = world._live_plan  # noqa: SLF001 - this module's own class
-    engine = LiveEngine(live_plan, lambda ears: None, None)  # type: ignore[arg-type,return-value]
+    engine = LiveEngine(live_plan, lambda _: None, None)  # type: ignore[arg-type,return-value]
     core = engine.fresh_core()
     journal = SqliteJournal(paths.journal)
     try:
@@ -547,7 +553,9 @@ def _recovered(world: World, paths: RunPaths) -> dict[str, bytes]:
 def _folder() -> Iterator[Path]:
     """Somewhere in memory where there is such a place: power cuts here are the simulator's own."""
     memory = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
-    folder = Path(tempfile.mkdtemp(prefix="kitestring-sim-", dir=memory if memory.is_dir() else None))
+    folder = Path(
+        tempfile.mkdtemp(prefix="kitestring-sim-", dir=memory if memory.is_dir() else None)
+    )
     try:
         yield folder
     finally:
@@ -571,4 +579,3 @@ def simulate(
             return await _unbroken(_played(world))
 
         return live(whole, seed=plan.seed, latency=plan.latency, trace=trace, last_s=LAST_S)
-
