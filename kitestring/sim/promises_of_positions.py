@@ -63,7 +63,9 @@ def _owned(day: Evidence, by: Instant) -> dict[str, int]:
 def _working(day: Evidence, by: Instant) -> list[RealOrder]:
     found: dict[str, RealOrder] = {}
     for entry, order in day.strokes():
-        if entry.at <= by and order.owner == "ours":
+        if entry.at > by:
+            break  # the orders are brought up to date as the day goes on
+        if order.owner == "ours":
             if order.live:
                 found[order.order_id] = order
             else:

@@ -114,12 +114,14 @@ class World:
                 account=plan.account,
                 switches=Switches(rate_limits=True),
                 orders=OrderSettings(order_id_digits=plan.order_id_digits),
-                # Minutes before the close by the rules: before this short day begins.
                 square_off=False,
             ),
             self.market,
             self.clock,
         )
+        # The rules say minutes before the close, which on this short day would be before its opening.
+        floor = self.exchange.floor
+        floor.rules = msgspec.structs.replace(floor.rules, square_off_us={})
         self.stage = RehearsalStage(
             self.exchange, self.clock, script=Script(plan.faults, plan.seed)
         )
