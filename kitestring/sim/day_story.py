@@ -14,6 +14,7 @@ from kitestring.domain.instants import SECOND, Instant, ist_clock
 from kitestring.domain.verdicts import CancelOrder, HaltSession, ModifyOrder, PlaceOrder
 from kitestring.exchange.ledger import What
 from kitestring.sim.evidence import Evidence
+from kitestring.sim.fault_swarm import AWAITED
 from kitestring.sim.promises_of_orders import short
 from kitestring.sim.verdict import Broken
 
@@ -39,13 +40,14 @@ def story(day: Evidence, found: list[Broken]) -> list[str]:
     lines += [f"✗ {ist_clock(each.at)}  {each.promise}: {each.sentence}." for each in found[:8]]
     if len(found) > 8:
         lines.append(f"  and {len(found) - 8} more")
-    lines += ["", f"See it again: {command(day.plan.seed)}"]
+    awaited = any(fault.kind in AWAITED for fault in day.plan.faults)
+    lines += ["", f"See it again: {command(day.plan.seed, everything=awaited)}"]
     return lines
 
 
-def command(seed: int) -> str:
+def command(seed: int, *, everything: bool = False) -> str:
     """What replays a day."""
-    return f"kitestring simulate --seed {seed}"
+    return f"kitestring simulate --seed {seed}" + (" --everything" if everything else "")
 
 
 def _made_of(day: Evidence) -> str:
