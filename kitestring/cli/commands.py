@@ -21,6 +21,7 @@ from kitestring.cli.morning_command import morning
 from kitestring.cli.rehearsal_command import rehearsal
 from kitestring.cli.replay_command import replay
 from kitestring.cli.run_day import Day, run_command, run_day
+from kitestring.cli.simulate_command import simulate
 from kitestring.cli.strategy_commands import check, new, strategies
 from kitestring.cli.twin_command import twin
 
@@ -130,6 +131,7 @@ house.add_command(guard)
 house.add_command(new)
 house.add_command(check)
 house.add_command(strategies)
+house.add_command(simulate)
 house.add_command(twin)
 for answer in (*CONTROLS, *ANSWERS):
     house.add_command(answer)

@@ -44,9 +44,10 @@ from kitestring.engine.guarding import Guarding, guard_command
 from kitestring.engine.halt_watch import HaltWatch
 from kitestring.engine.kite_link import open_kite
 from kitestring.engine.live_day import SILENT_AFTER, LiveClock
-from kitestring.engine.live_engine import Ask, Ears, LiveEngine, LiveLink, LivePlan, OpenLink
+from kitestring.engine.live_engine import LiveEngine
 from kitestring.engine.live_instruments import refuse_unbuilt
 from kitestring.engine.live_market import stops_demanded, without_stop
+from kitestring.engine.live_plan import Ask, Ears, LiveLink, LivePlan, OpenLink
 from kitestring.engine.preflight import may_start
 from kitestring.engine.rehearsal_clock import REHEARSED_SILENCE
 from kitestring.engine.settings_today import settings_today

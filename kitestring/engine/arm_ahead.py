@@ -12,7 +12,7 @@ from kitestring.domain.errors import ConfigError
 from kitestring.engine import arming
 from kitestring.engine.arming import Armed, ArmingFile, Standing
 from kitestring.engine.clocks import wall_now
-from kitestring.engine.live_engine import Ask, Ears, LivePlan, OpenLink, core_of, terms_of
+from kitestring.engine.live_plan import Ask, Ears, LivePlan, OpenLink, core_of, terms_of
 from kitestring.engine.live_recovery import taken_up
 from kitestring.engine.recovery import read_story
 from kitestring.store.halt_file import HaltFile

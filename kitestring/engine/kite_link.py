@@ -30,7 +30,7 @@ from kitestring.domain.instants import SECOND
 from kitestring.domain.ports import Manifest
 from kitestring.engine.kite_market import feed_note, joined_history
 from kitestring.engine.live_day import LiveClock
-from kitestring.engine.live_engine import Account, Beside, Ears
+from kitestring.engine.live_plan import Account, Beside, Ears
 from kitestring.engine.rehearsal_clock import FASTEST
 from kitestring.engine.session_watch import SessionWatch
 from kitestring.store.candle_cache import CandleCache

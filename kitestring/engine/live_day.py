@@ -34,7 +34,6 @@ from kitestring.domain.orders import ExecutionReport
 from kitestring.domain.ports import Broker, Journal, Tape
 from kitestring.domain.sessions import PhaseKind
 from kitestring.domain.ticks import TickFrame
-from kitestring.engine.clocks import wall_seconds
 from kitestring.engine.day_steps import SNAPSHOT_EVERY, DaySteps, Follower
 from kitestring.engine.leaving import unsettled
 from kitestring.engine.replay import LIVE_NOTE
@@ -248,11 +247,12 @@ class LiveDay(DaySteps):
 
     async def _live(self) -> None:
         over_at = self.closes_at + LAST_WORDS
-        turn_ends = wall_seconds() + TURN_S
+        loop = asyncio.get_running_loop()
+        turn_ends = loop.time() + TURN_S
         while not self.stopping:
             if self._waiting:
                 self._take(self._waiting.popleft())
-                if wall_seconds() < turn_ends:
+                if loop.time() < turn_ends:
                     continue
                 await asyncio.sleep(0)
             else:
@@ -264,7 +264,7 @@ class LiveDay(DaySteps):
                 if not self._waiting and not self.stopping:
                     await self._sleep(over_at)
             self._follower.passing(self._clock.now(), self.feed_position)
-            turn_ends = wall_seconds() + TURN_S
+            turn_ends = loop.time() + TURN_S
 
     def _take(self, heard: Heard) -> None:
         if isinstance(heard, TickFrame):

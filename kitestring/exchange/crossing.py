@@ -93,8 +93,8 @@ def take_quote(floor: Floor, order: ExchangeOrder, market: Market, at: Instant) 
         if qty > 0:
             market.take(tick, qty, buy=order.buy)
             floor.trade(order, qty, px, at)
-        if not order.leaves:
-            break
+        if not order.leaves or order.status is Status.CANCELLED:
+            break  # all of it, or the exchange has cut it short on the way
 
 
 def _opposite(

@@ -137,6 +137,7 @@ class LocalExchange:
         self._closes = closes
         charges = configured_charges(settings.charges, self.day)
         opening = opening_account(self.listing, closes, settings.account)
+        self.ledger = MemoryLedger()
         self.floor = Matcher(
             instruments=self.listing.by_key,
             sessions=manifest.sessions,
@@ -144,7 +145,7 @@ class LocalExchange:
             cash=settings.account.cash,
             fill_model=fill_model(settings.fills),
             seed=settings.seed,
-            ledger=MemoryLedger(),
+            ledger=self.ledger,
             account=opening.open(self.listing, closes, charges),
             closes=closes,
             square_off=settings.square_off,

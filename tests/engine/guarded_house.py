@@ -24,7 +24,8 @@ from kitestring.domain.ports import Manifest
 from kitestring.engine.clocks import wall_now
 from kitestring.engine.guarding import Guarding, guard_command
 from kitestring.engine.kite_link import open_kite
-from kitestring.engine.live_engine import LiveEngine, LivePlan
+from kitestring.engine.live_engine import LiveEngine
+from kitestring.engine.live_plan import LivePlan
 from kitestring.engine.watching import NobodyWatches
 from kitestring.exchange.instrument_master import instruments_on
 from kitestring.market.charges import charge_book

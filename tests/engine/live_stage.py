@@ -18,7 +18,8 @@ from kitestring.domain.ports import Manifest
 from kitestring.domain.sessions import Phase, PhaseKind, Session
 from kitestring.domain.ticks import Tick, TickFrame
 from kitestring.engine.kite_link import open_kite
-from kitestring.engine.live_engine import LiveEngine, LivePlan
+from kitestring.engine.live_engine import LiveEngine
+from kitestring.engine.live_plan import LivePlan
 from kitestring.engine.watching import NobodyWatches
 from kitestring.exchange.instrument_master import instruments_on
 from kitestring.exchange.local_exchange import ExchangeSettings, LocalExchange, Switches

@@ -35,7 +35,8 @@ from kitestring.domain.ports import Manifest
 from kitestring.domain.verdicts import CancelOrder, ModifyOrder, PlaceOrder
 from kitestring.engine import live_engine
 from kitestring.engine.kite_link import open_kite
-from kitestring.engine.live_engine import LiveEngine, LivePlan
+from kitestring.engine.live_engine import LiveEngine
+from kitestring.engine.live_plan import LivePlan
 from kitestring.engine.rehearsal_clock import REHEARSED_SILENCE, RehearsalClock
 from kitestring.engine.watching import NobodyWatches
 from kitestring.exchange.instrument_master import instruments_on

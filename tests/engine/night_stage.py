@@ -16,7 +16,7 @@ from kitestring.domain.sessions import Phase, PhaseKind, Session
 from kitestring.domain.ticks import Tick, TickFrame
 from kitestring.engine.carried import listed_today
 from kitestring.engine.day_before import day_before, opening_of
-from kitestring.engine.live_engine import LivePlan
+from kitestring.engine.live_plan import LivePlan
 from kitestring.exchange.desk.opening_account import OpeningChoice
 from kitestring.exchange.instrument_master import instruments_on
 from kitestring.exchange.local_exchange import ExchangeSettings, LocalExchange, Switches

@@ -13,7 +13,8 @@ from kitestring.broker.secret_text import Secret
 from kitestring.domain.instants import MINUTE, NEVER
 from kitestring.domain.money import money
 from kitestring.engine.kite_link import open_kite
-from kitestring.engine.live_engine import LiveEngine, LivePlan
+from kitestring.engine.live_engine import LiveEngine
+from kitestring.engine.live_plan import LivePlan
 from kitestring.engine.paper_engine import PaperEngine
 from kitestring.engine.watching import NobodyWatches
 from kitestring.exchange.desk.opening_account import OpeningChoice

@@ -177,6 +177,21 @@ def test_partial_then_cancel_leaves_what_has_traded():
     play(talk, "faults: [{kind: partial_then_cancel, part: 0.3}]")
 
 
+def test_an_order_cut_short_on_its_way_through_the_book_trades_no_further():
+    """Four hundred stand at the best price: the order would take three prices, and is cut at one."""
+
+    async def talk(stage):
+        order_id = await stage.placed(qty=1000, **AT_MARKET)
+        row = await stage.until(
+            lambda: (row := stage.order(order_id))["status"] == "CANCELLED" and row
+        )
+        assert row["filled_quantity"] == 200
+        assert stage.held("NSE:INFY") == 200
+        await stage.placed(qty=10)
+
+    play(talk, "faults: [{kind: partial_then_cancel, nth: 1, part: 0.2}]")
+
+
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
 def test_fill_wins_the_race_against_a_change(method):
     async def talk(stage):

@@ -1,0 +1,62 @@
+"""``kitestring simulate``: days that never were, with everything going wrong, judged by the exchange."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option("--seed", type=click.IntRange(min=0), help="Only this day, told whole if it breaks.")
+@click.option("--days", type=click.IntRange(min=1), default=50, show_default=True, help="How many.")
+@click.option(
+    "--from", "first", type=click.IntRange(min=0), default=1, show_default=True, help="First seed."
+)
+@click.option(
+    "--done",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File of the seeds that are done; with it a run goes on where it was stopped.",
+)
+@click.option(
+    "--everything", is_flag=True, help="Also the faults that are known to break the house."
+)
+def simulate(
+    *, seed: int | None, days: int, first: int, done: Path | None, everything: bool
+) -> None:
+    """Simulate trading days: the live house at the local exchange in virtual time, faults and crashes.
+
+    Every day is judged by the exchange's own ledger. Exits with 1 if a promise was broken; the same
+    seed is always the same day. Ctrl-C stops between two days.
+    """
+    from kitestring.cli.simulated_days import DayFile, lived  # noqa: PLC0415 - --help must be fast
+
+    seeds = [seed] if seed is not None else list(range(first, first + days))
+    file = DayFile(done) if done is not None else None
+    waiting = [each for each in seeds if file is None or not file.holds(each)]
+    if len(waiting) < len(seeds):
+        click.echo(f"{len(seeds) - len(waiting)} of {len(seeds)} days are done already.")
+    bad = 0
+    try:
+        with click.progressbar(
+            waiting,
+            label="days",
+            file=sys.stderr,
+            hidden=seed is not None or not sys.stderr.isatty(),
+        ) as bar:
+            for each in bar:
+                day = lived(each, everything=everything)
+                bad += day.broken > 0
+                if day.broken or seed is not None:
+                    click.echo("\n".join(day.lines))
+                if file is not None:
+                    file.add(day)
+    except KeyboardInterrupt:
+        where = f" Go on with: --done {done}" if done is not None else ""
+        click.echo(f"\nStopped between two days.{where}", err=True)
+        sys.exit(130)
+    if seed is None:
+        click.echo(f"{len(waiting)} days: {bad} broke a promise.")
+    if bad:
+        sys.exit(1)

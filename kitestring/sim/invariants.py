@@ -1,0 +1,50 @@
+"""The promises a trading house makes, each judged by the exchange's truth: I1 to I20 of the catalogue.
+
+``broken(evidence)`` is what a day has to answer for; an empty list is a good day. Every judge has a
+planted mistake in the tests that it must find.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kitestring.sim import promises_of_halts as halts
+from kitestring.sim import promises_of_orders as orders
+from kitestring.sim import promises_of_positions as positions
+from kitestring.sim.evidence import Evidence
+from kitestring.sim.promises import Broken, Promise
+
+PROMISES: Final = tuple(
+    Promise(number=number, judge=judge)
+    for number, judge in (
+        ("I1", orders.intent_before_send),
+        ("I2", orders.at_most_one),
+        ("I3", orders.no_blind_resend),
+        ("I4", orders.unknown_stays_unknown),
+        ("I5", orders.once_over_always_over),
+        ("I6", orders.filled_once),
+        ("I7", orders.nothing_forgotten),
+        ("I8", positions.positions_agree),
+        ("I9", positions.failure_is_not_empty),
+        ("I10", positions.exposure_within_limits),
+        ("I11", positions.exits_only_reduce),
+        ("I11b", positions.exits_fit_the_position),
+        ("I12", positions.protected),
+        ("I12b", positions.flat_after_square_off),
+        ("I13", positions.results_are_exact),
+        ("I14", halts.losses_end_entries),
+        ("I15", halts.a_halt_holds),
+        ("I16", halts.everything_is_explained),
+        ("I17", halts.the_halt_file_needs_nobody),
+        ("I18", halts.a_reserve_for_exits),
+        ("I19", halts.a_restart_changes_nothing),
+        ("I20", halts.a_crash_loses_nothing),
+        ("ownership", positions.others_untouched),
+    )
+)
+
+
+def broken(evidence: Evidence) -> list[Broken]:
+    """Every promise that was not kept, in the order in which it was broken."""
+    found = [each for promise in PROMISES for each in promise.broken(evidence)]
+    return sorted(found, key=lambda each: each.at)
