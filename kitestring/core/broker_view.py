@@ -27,6 +27,7 @@ from kitestring.core.reconciler import (
     Missing,
     differences,
     explain,
+    foreign_net,
     key_of,
     position_key,
     trade_name,
@@ -55,12 +56,14 @@ from kitestring.domain.orders import (
     OrdType,
     Product,
     Purpose,
+    Side,
 )
 from kitestring.domain.positions import Book, CarriedPosition, RoundTrip
 from kitestring.domain.verdicts import CancelOrder
 
 DIFFERS: Final = "BROKER_DIFFERS"
 BANNED: Final = "TOUCHED_BY_HAND"
+OPPOSED: Final = "OPPOSITE_BY_HAND"
 _RESTING: Final = (OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED)
 _BOOKS: Final = "the broker's books"
 _DONE_BY: Final = {True: "the broker's risk desk", False: "hand"}
@@ -132,10 +135,22 @@ class BrokerView:
             or any(each.instrument == instrument for each in state.frozen.values())
         )
 
-    def weigh(self, standing: Standing, instrument: InstrumentId) -> None:
-        """Close the door for an entry in a contract that does not agree, or that a person touched."""
-        state = self.state
-        if not standing.entries_open or not (state.seen or state.frozen or state.banned):
+    def weigh(self, standing: Standing, book: Book, side: Side) -> None:
+        """Close the door for an entry in a contract that does not agree, or that a person touched.
+
+        Nor against a position that is not ours: the broker nets the two, and our exit would have
+        to be larger than what it shows.
+        """
+        state, instrument = self.state, book.instrument
+        if not standing.entries_open:
+            return
+        foreign = state.foreign.get(key_of(book), 0)
+        if foreign * side.sign < 0:
+            standing.entries_open = False
+            standing.entries_closed_code = OPPOSED
+            standing.entries_closed_why = f"{foreign:+} of it in the account is not the house's, and the broker would net the two"
+            return
+        if not (state.seen or state.frozen or state.banned):
             return
         code, why = DIFFERS, ""
         for each in state.frozen.values():
@@ -214,6 +229,7 @@ class BrokerView:
         self._remember(found, snapshot, fresh=not same_read)
         for each in again:
             self._certain(each, snapshot)
+        state.foreign = foreign_net(snapshot, state.carried, state.booked)
         if was and not found and not state.frozen:
             self._say("explained", f"The broker's books agree again ({was}).")
         self._keep()

@@ -148,6 +148,19 @@ def with_delivered(snapshot: BrokerSnapshot, carried: Mapping[str, int]) -> Brok
     return msgspec.structs.replace(snapshot, net_qty=net_qty, positions=positions)
 
 
+def foreign_net(
+    snapshot: BrokerSnapshot, carried: Mapping[str, int], booked: Mapping[str, int]
+) -> dict[str, int]:
+    """What of each position is not ours: from yesterday, and by today's trades of others.
+
+    ``carried`` is what of it we brought, ``booked`` how much of which trade closed a position of ours.
+    """
+    keys = {position_key(each.instrument, each.product) for each in snapshot.positions}
+    keys |= {position_key(each.instrument, each.product) for each in snapshot.others}
+    found = {key: _others_net(key, snapshot, carried.get(key, 0), booked) for key in sorted(keys)}
+    return {key: net for key, net in found.items() if net}
+
+
 def covers(theirs: int, ours: int) -> bool:
     """Whether a net quantity of the account holds all of ours."""
     return abs(theirs) >= abs(ours) and theirs * ours >= 0

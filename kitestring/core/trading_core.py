@@ -477,7 +477,7 @@ class TradingCore:
         standing = self.account.standing(settings, at, untrusted=self.state.untrusted)
         if settings.loss_max is not None:
             standing.strategy_pnl = book.result(view.last_px)
-        self.view.weigh(standing, book.instrument)
+        self.view.weigh(standing, book, side)
         standing.margin_per_unit = self.account.margin_with_room(view, settings.product, side)
         verdict = self.risk.check_entry(request, standing)
         self._record(verdict)

@@ -54,3 +54,5 @@ class ViewState(msgspec.Struct, kw_only=True, array_like=True):
     """Positions whose stop was cancelled by hand once, by owner and entry."""
     curious: bool = False
     """Somebody touched an order of ours: the books should be read soon."""
+    foreign: dict[str, int] = msgspec.field(default_factory=dict)
+    """By position: what of the account's net is not ours, where that is anything."""

@@ -348,3 +348,12 @@ def test_an_order_without_an_answer_makes_us_look():
     account.core.orders.table[stop.tag].status = OrdStatus.PENDING_CANCEL
     account._tell(stop, ExecType.UNKNOWN)
     assert account.core.wants_snapshot
+
+
+def test_nothing_is_entered_against_a_position_that_the_owner_made_by_hand():
+    """Net of both, the broker would show less than ours, and our exit would look too large."""
+    account = SharedAccount("2 SELL stop=+5; 6 BUY stop=-5").by_hand(BUY, 3).look(times=2)
+    account.until("09:19:00").look()
+    assert (account.owned, account.blocked) == (0, ["OPPOSITE_BY_HAND"])
+    account.until("09:23:00").look(times=2)
+    assert (account.owned, account.net) == (10, 13), "the same way is no conflict"

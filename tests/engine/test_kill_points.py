@@ -139,7 +139,7 @@ def test_a_day_killed_many_times_ends_as_if_it_had_not_been(house, whole, story)
     assert traded(house, summary) == whole
 
 
-HALTING = [("before carrying out", 20), ("frame", 3), ("after commit", 1)]
+HALTING = [("before carrying out", 16), ("frame", 3), ("after commit", 1)]
 
 
 def test_a_day_killed_near_its_loss_limit_is_halted_at_the_same_moment(house, fast_folder):

@@ -94,7 +94,7 @@ def test_a_synthetic_day_is_the_same_live_and_on_paper(tmp_path):
         "Fill",
         "RoundTrip",
     }
-    assert sum(each.kind == "Fill" for each in paper) >= 10
+    assert sum(each.kind == "Fill" for each in paper) > 5
 
 
 def test_one_line_that_differs_is_found_where_it_first_matters(tmp_path, monkeypatch):
