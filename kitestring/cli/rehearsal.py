@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -22,8 +22,11 @@ import msgspec
 from kitestring.cli.rehearsal_script import EXCHANGE, FAULTS, live_settings
 from kitestring.cli.served_exchange import DayState, ServedExchange, environment
 from kitestring.cli.typed_day import TypedDay
+from kitestring.core.risk_engine import NOT_ARMED
 from kitestring.domain.errors import HouseError
+from kitestring.domain.events import Fact
 from kitestring.domain.money import Money, show_rupees
+from kitestring.domain.verdicts import HaltSession
 from kitestring.exchange.wire.wire_ledger import read_lines
 from kitestring.sim.verdict import Books, Verdict, judge
 from kitestring.store.run_reader import chosen_run, read_run
@@ -141,7 +144,7 @@ class Rehearsal:
             exit_code=code,
             plug_pulled=self._plug,
             struck=+struck,
-            halted=_halted(folder / "artifacts"),
+            halted=_halted(folder / "artifacts") if whole else _halted_by_itself(facts),
             folder=folder,
         )
 
@@ -233,6 +236,12 @@ def _halted(artifacts: Path) -> str:
     shown = (artifacts / "checkpoints" / "live_state_latest.json").read_bytes()
     risk = msgspec.json.decode(shown, type=_State).risk
     return (risk.reason or "no reason is given") if risk.halted else ""
+
+
+def _halted_by_itself(facts: Iterable[Fact]) -> str:
+    """A day that was stopped is disarmed at its end; that is no halt."""
+    halts = [fact for fact in facts if isinstance(fact, HaltSession) and fact.code != NOT_ARMED]
+    return halts[-1].sentence if halts else ""
 
 
 class _Risk(msgspec.Struct):
