@@ -18,7 +18,6 @@ from kitestring.broker.kite_session import KiteToken, TokenStore
 from kitestring.broker.secret_text import Secret
 from kitestring.domain.ids import is_guards, is_ours
 from kitestring.domain.instants import instant
-from kitestring.engine.clocks import wall_now
 from kitestring.store.halt_file import HaltedBy, HaltFile
 from kitestring.store.owned_file import GUARD_BEATS, Heartbeat, OwnedFile
 
@@ -26,7 +25,8 @@ import datetime as dt  # isort: skip
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
-SPEED = 16
+QUICK, CALM = 40, 8
+"""Exchange seconds a second: while a bar is waited for, and while somebody acts."""
 PLACES = os.pathsep.join(map(str, (ROOT, HERE.parent, HERE)))
 ENV = os.environ | {"PYTHONUNBUFFERED": "1", "KITE_API_KEY": "kitestring", "PYTHONPATH": PLACES}
 CONFIG = """\
@@ -34,7 +34,7 @@ trading:
   mode: live
   live_capital: 2 lakh
   logical_universe: [INFY]
-kite: {{profile: local, api_root: "{root}", write_timeout_s: 2}}
+kite: {{profile: local, api_root: "{root}", write_timeout_s: 2, clock: exchange}}
 strategies:
   - {{strategy: ema_trend, instruments: [INFY], timeframe: 1m}}
 """
@@ -56,6 +56,9 @@ class Street:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)["data"]
 
+    def pass_at(self, speed):
+        self.ask("/admin/time", {"action": "speed", "speed": speed})
+
     def held(self):
         return self.ask("/admin/state")["positions"].get("NSE:INFY MIS", 0)
 
@@ -72,7 +75,7 @@ class Street:
 @contextmanager
 def street():
     command = [sys.executable, "-m", "kitestring", "exchange", "--port", "0", "--admin"]
-    command += ["--speed", str(SPEED), "--at", "09:14:40"]
+    command += ["--speed", "1", "--at", "09:14:50"]
     with subprocess.Popen(
         command, cwd=ROOT, env=ENV, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as program:
@@ -87,7 +90,6 @@ def street():
                 for name in ("REST", "access_token")
             }
             served = Street(found["REST"], found["access_token"])
-            served.ask("/admin/time", {"action": "pause"})
             yield served
         finally:
             program.kill()
@@ -112,8 +114,7 @@ class Scene:
         self.guard = ["--config", str(config), "--artifacts", str(self.artifacts),
             "--secrets", str(secrets), "--lost-after", "1.5", "--visible", "1", *options]  # fmt: skip
         orders = {"root": street.root, "token": str(token), "artifacts": str(self.artifacts),
-            "speed": SPEED, "script": script, "guard": self.guard,
-            "go": str(folder / "go")}  # fmt: skip
+            "script": script, "guard": self.guard}  # fmt: skip
         (folder / "orders.json").write_text(json.dumps(orders))
         self.programs = []
 
@@ -134,9 +135,9 @@ class Scene:
 
         beats = Heartbeat(self.artifacts, GUARD_BEATS)
         until(lambda: beats.read() > 0, 40.0, died)
-        self.street.ask("/admin/time", {"action": "resume"})
-        (self.folder / "go").write_text(str(wall_now()))
+        self.street.pass_at(QUICK)
         until(lambda: self.street.held() == 10, why=died)
+        self.street.pass_at(CALM)
         return house
 
     @property
@@ -225,6 +226,7 @@ def test_an_engine_frozen_with_its_exit_on_the_way_is_not_helped_twice(scene):
     script = f"faults:\n  - {{kind: late_arrival, nth: 2, route: POST /orders/*, seconds: {2.5}}}\n"
     scene.street.ask("/admin/faults", {"script": script})
     house = scene.in_position()
+    scene.street.pass_at(QUICK)
     until(lambda: len(scene.street.writes()) == 2, why="the engine never sent its exit")
     os.kill(house.pid, signal.SIGSTOP)
     until(scene.guard_ended, why=scene.log)
