@@ -7,6 +7,7 @@ strategy says is the test's.
 import asyncio
 import json
 import sys
+import time
 from pathlib import Path
 
 import msgspec
@@ -29,7 +30,7 @@ from kitestring.exchange.instrument_master import instruments_on
 from kitestring.market.charges import charge_book
 from kitestring.market.sessions import sessions_for
 
-WRITE_TIMEOUT_S = 2.0
+WRITE_TIMEOUT_S = 1.0
 
 
 def plan_of(orders):
@@ -73,7 +74,10 @@ async def main(orders, token, settings, clock):
 
 
 if __name__ == "__main__":
-    given = json.loads(Path(sys.argv[1]).read_text())
+    wanted = Path(sys.argv[1])
+    while not wanted.exists():
+        time.sleep(0.02)
+    given = json.loads(wanted.read_text())
     kite = msgspec.structs.replace(
         local_settings(given["root"], api_key="kitestring", write_timeout_s=WRITE_TIMEOUT_S),
         clock=TimeOf.EXCHANGE,

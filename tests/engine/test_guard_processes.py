@@ -25,7 +25,7 @@ import datetime as dt  # isort: skip
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
-QUICK, CALM = 40, 8
+QUICK, CALM = 60, 8
 """Exchange seconds a second: while a bar is waited for, and while somebody acts."""
 PLACES = os.pathsep.join(map(str, (ROOT, HERE.parent, HERE)))
 ENV = os.environ | {"PYTHONUNBUFFERED": "1", "KITE_API_KEY": "kitestring", "PYTHONPATH": PLACES}
@@ -34,7 +34,7 @@ trading:
   mode: live
   live_capital: 2 lakh
   logical_universe: [INFY]
-kite: {{profile: local, api_root: "{root}", write_timeout_s: 2, clock: exchange}}
+kite: {{profile: local, api_root: "{root}", write_timeout_s: 1, clock: exchange}}
 strategies:
   - {{strategy: ema_trend, instruments: [INFY], timeframe: 1m}}
 """
@@ -75,7 +75,7 @@ class Street:
 @contextmanager
 def street():
     command = [sys.executable, "-m", "kitestring", "exchange", "--port", "0", "--admin"]
-    command += ["--speed", "1", "--at", "09:14:50"]
+    command += ["--speed", "1", "--at", "09:14:20"]
     with subprocess.Popen(
         command, cwd=ROOT, env=ENV, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as program:
@@ -96,6 +96,14 @@ def street():
             program.communicate()
 
 
+def house_of(folder):
+    """A house that begins once its orders lie there."""
+    return subprocess.Popen(
+        [sys.executable, str(HERE / "guarded_house.py"), str(folder / "orders.json")],
+        cwd=ROOT, env=ENV, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
 class Scene:
     def __init__(self, street, folder, script, *options):
         self.street, self.folder, self.artifacts = street, folder, folder / "artifacts"
@@ -112,23 +120,20 @@ class Scene:
         token = folder / "token"
         token.write_text(street.token)
         self.guard = ["--config", str(config), "--artifacts", str(self.artifacts),
-            "--secrets", str(secrets), "--lost-after", "1.5", "--visible", "1", *options]  # fmt: skip
+            "--secrets", str(secrets), "--lost-after", "1.2", "--visible", "0.5", *options]  # fmt: skip
         orders = {"root": street.root, "token": str(token), "artifacts": str(self.artifacts),
             "script": script, "guard": self.guard}  # fmt: skip
-        (folder / "orders.json").write_text(json.dumps(orders))
+        (folder / "orders.new").write_text(json.dumps(orders))
+        (folder / "orders.new").replace(folder / "orders.json")
         self.programs = []
 
     def house(self):
-        program = subprocess.Popen(
-            [sys.executable, str(HERE / "guarded_house.py"), str(self.folder / "orders.json")],
-            cwd=ROOT, env=ENV, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        self.programs.append(program)
-        return program
+        self.programs.append(house_of(self.folder))
+        return self.programs[-1]
 
     def in_position(self):
         """A house and its guard that have met, then the market's time, then the first position."""
-        house = self.house()
+        (house,) = self.programs
 
         def died():
             return house.poll() is not None and house.stdout.read()
@@ -171,12 +176,19 @@ def until(true, within_s=60.0, why=""):
 
 @pytest.fixture
 def scene(tmp_path, request):
-    with street() as served:
-        made = Scene(served, tmp_path, *request.param)
-        try:
-            yield made
-        finally:
-            made.close()
+    first = house_of(tmp_path)  # It wakes up while the exchange does.
+    try:
+        with street() as served:
+            made = Scene(served, tmp_path, *request.param)
+            made.programs.append(first)
+            try:
+                yield made
+            finally:
+                made.close()
+    finally:
+        if first.poll() is None:
+            first.kill()
+            first.communicate()
 
 
 @pytest.mark.parametrize("scene", [("1 BUY; 12 EXIT",)], indirect=True)
