@@ -1,4 +1,4 @@
-"""What others trade in the same account: the account's owner by hand, or the broker's risk desk.
+"""What others trade in the same account: its owner by hand, the broker's risk desk, our own guard.
 
 Kite says of no order whether a person or its risk desk sent it. ``placed_by`` names another user where a dealer or the risk desk sent it
 (kite.trade/docs/connect/v3/orders); some say so in their message instead.
@@ -12,7 +12,7 @@ from typing import Final
 from kitestring.broker.kite_rows import OrderRow, TradeRow
 from kitestring.broker.order_book_merge import OrderBookMerge
 from kitestring.domain.events import OthersTrade
-from kitestring.domain.ids import is_ours
+from kitestring.domain.ids import is_guards, is_ours
 
 TRADE_OF_OTHERS: Final = "trade of others"
 """The kind of the note that says so."""
@@ -34,6 +34,7 @@ def others_trades(
         row = rows.get(trade.order_id)
         if row is None or merge.owns(row) or _claims(row, merge):
             continue
+        by_guard = _by_guard(row)
         at = trade.fill_at or trade.exchange_at or row.exchange_update_at or row.order_at or 0
         found.append(
             OthersTrade(
@@ -45,7 +46,8 @@ def others_trades(
                 qty=trade.qty,
                 px=trade.px,
                 at=at,
-                rms=_by_rms(row, ourselves),
+                rms=not by_guard and _by_rms(row, ourselves),
+                guard=by_guard,
             )
         )
     return tuple(sorted(found, key=lambda each: (each.at, each.order_id, each.trade_id)))
@@ -66,15 +68,20 @@ class Bystander:
                 continue
             self._filled[row.order_id] = row.cum_qty
             if row.instrument in contracts:
+                whose = "it is the guard's" if _by_guard(row) else "it is not ours"
                 said = (
                     f"{row.side} {row.instrument}: {row.cum_qty} of order {row.order_id} have traded,"
-                    " and it is not ours."
+                    f" and {whose}."
                 )
         return said
 
 
 def _claims(row: OrderRow, merge: OrderBookMerge) -> bool:
     return any(is_ours(tag) or tag in merge.orders for tag in (row.tag, *row.tags))
+
+
+def _by_guard(row: OrderRow) -> bool:
+    return any(is_guards(tag) for tag in (row.tag, *row.tags))
 
 
 def _by_rms(row: OrderRow, ourselves: set[str]) -> bool:

@@ -1,6 +1,6 @@
 """A live day from a second terminal: ``kitestring halt``, ``flatten``, ``reconcile``, ``resolve``.
 
-0    the day has done it (for halt: or HALT is on disk and no day runs)
+0    the day has done it (or HALT is on disk: for halt no day runs, for flatten the guard acts on it)
 1    the day runs and has not confirmed it, or no day runs that could do it
 2    the command is wrong
 4    HALT could not be written
@@ -95,10 +95,48 @@ def flatten(*, reason: str, artifacts: Path) -> None:
 
     Only what the house itself opened is closed, never more than the broker confirms. The day goes
     on until all is flat: kitestring status shows it.
-    """
-    from kitestring.engine.control_words import Asked  # noqa: PLC0415 - --help must be fast
 
-    _ask(artifacts, Asked(word="flatten", reason=reason))
+    Where the day has died or does not answer, the wish is written into the file artifacts/live/HALT:
+    its guard then takes over and closes all. That HALT stands until kitestring halt --lift.
+    """
+    from kitestring.cli.control_line import NoAnswer, NoEngine, ask  # noqa: PLC0415 - --help must be fast
+    from kitestring.engine.control_words import Asked  # noqa: PLC0415 - as above
+    from kitestring.store.owned_file import OwnedFile  # noqa: PLC0415 - as above
+
+    try:
+        answer = ask(artifacts, Asked(word="flatten", reason=reason))
+    except NoEngine:
+        owned = OwnedFile(artifacts).read()
+        if owned is None or owned.ended:
+            raise  # No day of this folder is under way, so no guard is, either.
+        _left_to_the_guard(artifacts, reason, "The live day has died")
+    except NoAnswer:
+        _left_to_the_guard(artifacts, reason, "The live day does not answer")
+    else:
+        _say(answer)
+
+
+def _left_to_the_guard(artifacts: Path, reason: str, what: str) -> None:
+    """Write the wish down for the guard, and say whether one is there to read it."""
+    from kitestring.domain.errors import HouseError  # noqa: PLC0415 - --help must be fast
+    from kitestring.engine.arming import ArmingFile  # noqa: PLC0415 - as above
+    from kitestring.engine.clocks import wall_now  # noqa: PLC0415 - as above
+    from kitestring.engine.guard_story import guard_lives  # noqa: PLC0415 - as above
+    from kitestring.store.halt_file import HaltedBy, HaltFile  # noqa: PLC0415 - as above
+
+    why = reason or "flatten, said at a second terminal"
+    halt = HaltFile(artifacts).write(HaltedBy.OPERATOR, why, wall_now(), flatten=True)
+    ArmingFile(artifacts).clear()
+    written = f"{what}. HALT is on disk and asks to flatten; {halt.sentence}"
+    if not guard_lives(artifacts):
+        raise HouseError(
+            f"{written} But no guard lives here: NOBODY closes what is open.",
+            do="close it at the broker now; or start the day again, which then closes all",
+        )
+    click.echo(
+        f"{written}\nThe guard is there: within half a minute it ends the engine, withdraws our orders "
+        "and closes what we own.\nSee artifacts/live/guard.log, and your positions at the broker."
+    )
 
 
 @click.command(epilog=_EPILOG)

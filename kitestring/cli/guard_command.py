@@ -68,7 +68,6 @@ _DEAF_S: Final = 12.0
     show_default=True,
     help="Seconds an order may take to show in the order book.",
 )
-@click.option("--ahead", type=float, default=0.0, hidden=True)
 def guard(
     *,
     config: Path | None,
@@ -79,7 +78,6 @@ def guard(
     secrets: Path,
     lost_after: float,
     visible: float,
-    ahead: float,
 ) -> None:
     """Watch the live day of a folder from outside, and take over if its engine dies or loses too much.
 
@@ -90,10 +88,9 @@ def guard(
 
     from kitestring.cli.alert_settings import configured_channels  # noqa: PLC0415 - as above
     from kitestring.cli.config import DEFAULT_LIVE, Mode, load_config  # noqa: PLC0415 - as above
+    from kitestring.cli.live_clock import clock_of, keeping_time  # noqa: PLC0415 - as above
     from kitestring.core.risk_limits import resolve  # noqa: PLC0415 - as above
-    from kitestring.domain.instants import SECOND  # noqa: PLC0415 - as above
     from kitestring.domain.money import money  # noqa: PLC0415 - as above
-    from kitestring.engine.clocks import wall_now  # noqa: PLC0415 - as above
     from kitestring.engine.guard import GuardTerms  # noqa: PLC0415 - as above
     from kitestring.engine.guard_decision import GuardPolicy  # noqa: PLC0415 - as above
     from kitestring.engine.guard_program import GuardProgram  # noqa: PLC0415 - as above
@@ -115,15 +112,22 @@ def guard(
         lost_after_s=lost_after,
     )
     channels = configured_channels(file.alerts)
+    # In a rehearsal the exchange's, however fast it goes; what we wait for is real seconds.
+    clock = clock_of(file.config.kite)
     program = GuardProgram(
         terms,
         file.config.kite,
         secrets,
         journal or guard_folder(artifacts),
-        now=lambda: wall_now() + round(ahead * SECOND),
+        now=clock.now,
         tell=_teller(channels),
     )
-    click.echo(asyncio.run(program.run()))
+
+    async def watch() -> str:
+        async with keeping_time(clock, file.config.kite):
+            return await program.run()
+
+    click.echo(asyncio.run(watch()))
 
 
 def _teller(channels: Sequence[Channel]) -> Callable[[str], None]:

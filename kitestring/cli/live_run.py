@@ -33,10 +33,10 @@ from kitestring.cli.login_flow import run_login
 from kitestring.cli.twin_command import twin_beside
 from kitestring.domain.errors import ConfigError
 from kitestring.domain.events import DayOpening
-from kitestring.domain.instants import SECOND, ist_date
+from kitestring.domain.instants import ist_date
 from kitestring.engine.alert_channels import Channel
 from kitestring.engine.attendance import Attendance
-from kitestring.engine.clocks import WallClock, wall_now
+from kitestring.engine.clocks import WallClock
 from kitestring.engine.control_socket import ControlSocket
 from kitestring.engine.day_before import day_before, opening_of
 from kitestring.engine.guard_story import guard_lines
@@ -111,7 +111,7 @@ def run_live_day(
         )
     for line in guard_lines(request.artifacts):
         say(line)
-    guarding = _guarding(request, secrets, clock) if request.guarded else None
+    guarding = _guarding(request, secrets) if request.guarded else None
     if guarding is None:
         say("No guard is kept beside this day.")
     result = asyncio.run(_trade_in_time(request, watcher, say, clock, store, stdin, guarding))
@@ -120,13 +120,10 @@ def run_live_day(
     return result
 
 
-def _guarding(request: DayRequest, secrets: Path, clock: LiveClock) -> Guarding:
-    """A guard with the same settings, folder and login; no secret is on its command line."""
+def _guarding(request: DayRequest, secrets: Path) -> Guarding:
+    """A guard with the same settings, clock, folder and login; no secret is on its command line."""
     arguments = ["--config", request.file.name, "--artifacts", str(request.artifacts)]
     arguments += ["--secrets", str(secrets)]
-    ahead_s = (clock.now() - wall_now()) / SECOND
-    if abs(ahead_s) > 1:  # A rehearsal's clock is the exchange's.
-        arguments += ["--ahead", f"{ahead_s:.3f}"]
     return Guarding(request.artifacts, guard_command(*arguments))
 
 

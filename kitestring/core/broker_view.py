@@ -25,6 +25,7 @@ from kitestring.core.reconciler import (
     Cause,
     Difference,
     Missing,
+    cause_of,
     differences,
     explain,
     foreign_net,
@@ -66,7 +67,11 @@ BANNED: Final = "TOUCHED_BY_HAND"
 OPPOSED: Final = "OPPOSITE_BY_HAND"
 _RESTING: Final = (OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED)
 _BOOKS: Final = "the broker's books"
-_DONE_BY: Final = {True: "the broker's risk desk", False: "hand"}
+_DONE_BY: Final = {
+    Cause.GUARD: ("the guard", ExitReason.GUARD),
+    Cause.RMS_SQUARE_OFF: ("the broker's risk desk", ExitReason.RMS),
+    Cause.MANUAL_TRADE: ("hand", ExitReason.MANUAL),
+}
 
 
 class Hands(NamedTuple):
@@ -308,6 +313,7 @@ class BrokerView:
         """Book what somebody else traded of ours, at the real price and under the real id."""
         state, left, part = self.state, qty, 0
         name = trade_name(trade)
+        by, reason = _DONE_BY[cause_of(trade)]
         for book in books:
             mine = min(left, abs(book.net_qty)) if book.net_qty * trade.side.sign < 0 else 0
             if not mine:
@@ -318,12 +324,11 @@ class BrokerView:
             value = state.values.get(trade.order_id, Money(0)) + trade.px * mine
             state.values[trade.order_id] = value
             if mine == abs(book.net_qty):
-                book.trade.leaving = ExitReason.RMS if trade.rms else ExitReason.MANUAL
+                book.trade.leaving = reason
             order = _order_of_others(trade, book, mine, value)
             exec_id = trade.trade_id if part == 1 else f"{trade.trade_id}/{part}"
             self._hands.book_fill(order, _report_of(trade, order, mine, exec_id))
         state.booked[name] = state.booked.get(name, 0) + qty
-        by = _DONE_BY[trade.rms]
         verb = "bought" if trade.side.sign > 0 else "sold"
         sentence = (
             f"{qty} {symbol_of(trade.instrument)} of ours were {verb} by {by} at "

@@ -33,6 +33,7 @@ class Cause(StrEnum):
     LATE_FILL = "a fill of ours that is still to be told"
     MANUAL_TRADE = "a trade by hand"
     RMS_SQUARE_OFF = "the broker's risk desk"
+    GUARD = "the guard"
     UNEXPLAINED = "unexplained"
 
 
@@ -203,9 +204,16 @@ def explain(
             left -= qty
     if left:
         return Explanation(Cause.UNEXPLAINED)
-    by_rms = all(trade.rms for trade, _ in chosen)
-    cause = Cause.RMS_SQUARE_OFF if by_rms else Cause.MANUAL_TRADE
+    causes = {cause_of(trade) for trade, _ in chosen}
+    cause = causes.pop() if len(causes) == 1 else Cause.MANUAL_TRADE
     return Explanation(cause, tuple(reversed(chosen)))
+
+
+def cause_of(trade: OthersTrade) -> Cause:
+    """Who made a trade that no order of the engine's made."""
+    if trade.guard:
+        return Cause.GUARD
+    return Cause.RMS_SQUARE_OFF if trade.rms else Cause.MANUAL_TRADE
 
 
 def trade_name(trade: OthersTrade) -> str:

@@ -119,6 +119,8 @@ class OthersTrade(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     at: Instant
     rms: bool = False
     """The broker's risk desk did it, not the account's owner."""
+    guard: bool = False
+    """The house's own guard did it."""
 
 
 class BrokerPosition(msgspec.Struct, frozen=True, kw_only=True, array_like=True):

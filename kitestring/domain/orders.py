@@ -85,6 +85,8 @@ class ExitReason(StrEnum):
     MANUAL = "by hand"
     """Closed by the account's owner past the house, from the phone for example."""
     RMS = "broker's risk desk"
+    GUARD = "guard"
+    """Closed by the house's own guard, after it had taken over."""
     ADJUSTED = "adjustment"
     """Given up by a person's word, without a trade of which the house knows."""
 

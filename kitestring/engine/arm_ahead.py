@@ -15,7 +15,6 @@ from kitestring.engine.clocks import wall_now
 from kitestring.engine.live_plan import Ask, Ears, LivePlan, OpenLink, core_of, terms_of
 from kitestring.engine.live_recovery import taken_up
 from kitestring.engine.recovery import read_story
-from kitestring.store.halt_file import HaltFile
 from kitestring.store.instance_lock import InstanceLock
 from kitestring.store.journal import SqliteJournal
 from kitestring.store.paths import RunPaths, find_run
@@ -50,10 +49,9 @@ async def arm_ahead(plan: LivePlan, open_link: OpenLink, ask: Ask) -> Armed:
             else:
                 core = core_of(plan, paths, None)
             terms = terms_of(plan, core, await link.account())
-        halt = HaltFile(artifacts).read()
-        if halt is not None:
+        if terms.halted:
             raise ConfigError(
-                f"{halt.sentence} Nothing is armed while it does.",
+                f"{terms.halted} Nothing is armed while HALT stands.",
                 do="kitestring halt --lift, once you know why it was written",
             )
         file = ArmingFile(artifacts)

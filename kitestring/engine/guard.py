@@ -99,6 +99,8 @@ class Guard:
         self._loss = LossWatch(terms.max_loss)
         self._owned: Owned | None = None
         self._halted_s: float | None = None
+        self._flatten_s: float | None = None
+        """Since when an operator's HALT is seen, and since when one that asks to flatten."""
         self._next_look_s = 0.0
         self._looking: asyncio.Task[str] | None = None
         self._unwritten = False
@@ -155,10 +157,22 @@ class Guard:
         halt = self.halts.read()
         if halt is None or halt.by is HaltedBy.GUARD:
             self._halted_s = None
-        elif self._halted_s is None:
-            self._halted_s = here
+            self._flatten_s = None
+        else:
+            if self._halted_s is None:
+                self._halted_s = here
+            # A HALT that stood all morning gives the engine its time anew once it asks to flatten.
+            if not halt.flatten:
+                self._flatten_s = None
+            elif self._flatten_s is None:
+                self._flatten_s = here
         waited_s = 0.0 if self._halted_s is None else here - self._halted_s
-        if halt is not None and halt.flatten and waited_s >= self._terms.flatten_grace_s:
+        asked_s = 0.0 if self._flatten_s is None else here - self._flatten_s
+        if (
+            halt is not None
+            and self._flatten_s is not None
+            and asked_s >= self._terms.flatten_grace_s
+        ):
             flat = not any(book.net_qty for book in owned.books) and not owned.orders
             if not flat:
                 return f"the operator asked to flatten ({halt.reason}), and it is not flat"
@@ -208,6 +222,9 @@ class Guard:
         resumed = halt is not None
         if self._looking is not None:
             self._looking.cancel()
+        standing = self.halts.read()
+        if standing is not None and standing.flatten:
+            policy = GuardPolicy.FLATTEN  # Whatever it is that we act on: a person wants out.
         if halt is None:
             halt = self._halt(why)
             self._append("took over", f"Taken over: {why}. Policy: {policy}.", halt, policy=policy)
@@ -287,6 +304,10 @@ class Guard:
             if self._now() > self._terms.closes_at:
                 return "the markets have closed"
             self._renew()
+            standing = self.halts.read()
+            if policy is not GuardPolicy.FLATTEN and standing is not None and standing.flatten:
+                policy = GuardPolicy.FLATTEN
+                self._append("note", "The operator asks to flatten; stops are withdrawn.", halt)
             books = await self._hands.read()
             if books is None:
                 failing_s = _loop_s() if failing_s is None else failing_s

@@ -17,13 +17,12 @@ from kitestring.domain.errors import HouseError, NotLoggedIn
 from kitestring.domain.instants import MINUTE, NEVER, Instant, ist_date
 from kitestring.engine.guard import Guard, GuardTerms, loss_text
 from kitestring.engine.guard_hands import GuardHands
+from kitestring.engine.guard_story import WATCHES
 from kitestring.engine.living_program import end
 from kitestring.market.sessions import sessions_for
 from kitestring.store.guard_journal import GuardJournal, GuardLine
 from kitestring.store.instance_lock import InstanceLock
 from kitestring.store.owned_file import Owned
-
-LOCK = "guard"
 
 
 class GuardProgram:
@@ -49,7 +48,7 @@ class GuardProgram:
     async def run(self) -> str:
         """Watch; why it ended. Raises a ``HouseError``, which was told before."""
         now = self._now
-        with InstanceLock(self._terms.artifacts, started_at=now(), name=LOCK):
+        with InstanceLock(self._terms.artifacts, started_at=now(), name=WATCHES):
             try:
                 return await self._run()
             except HouseError as error:

@@ -11,6 +11,8 @@ from kitestring.store.guard_journal import GuardJournal
 from kitestring.store.halt_file import HaltedBy, HaltFile
 from kitestring.store.instance_lock import InstanceLock
 
+WATCHES: Final = "guard"
+"""The lock a guard holds for all of its life."""
 ACTS: Final = "guard-acts"
 """The lock a guard holds from its takeover to its end."""
 
@@ -42,6 +44,17 @@ def guard_lines(artifacts: Path) -> list[str]:
         return []
     journal = GuardJournal(guard_folder(artifacts))
     return ["⚠️  The guard has taken over before:", *(f"  {line}" for line in journal.story())]
+
+
+def guard_lives(artifacts: Path) -> bool:
+    """Whether a guard watches this folder now: it holds its lock as long as it lives."""
+    lock = InstanceLock(artifacts, started_at=wall_now(), name=WATCHES)
+    try:
+        lock.acquire()
+    except AnotherDayIsRunning:
+        return True
+    lock.release()
+    return False
 
 
 def refuse_beside_a_guard(artifacts: Path) -> None:

@@ -1,8 +1,8 @@
 """Looks for the HALT file ten times a second, whoever wrote it, and tells the house once.
 
 The broker's own gate looks at the file before every entry it sends, so nothing is entered even
-while this waits for its turn; what is told here withdraws the entries that work already. A halt
-also ends the arming: lifted, the day stays halted, and the next one is armed again by a person.
+while this waits for its turn; what is told here withdraws the entries that work already, and where
+the halt asks to flatten, closes what is owned. A halt also ends the arming: lifted, the day stays halted, and the next one is armed again by a person.
 """
 
 from __future__ import annotations
@@ -56,7 +56,10 @@ class HaltWatch:
         self._told = halt.epoch
         self._arming.clear()
         by = " (written by the guard)" if halt.by is HaltedBy.GUARD else ""
-        return day.order(OperatorWord.HALT, f"{halt.reason}{by}")
+        # Where the guard has taken over, the house closes nothing itself any more.
+        closes = halt.flatten and halt.by is HaltedBy.OPERATOR
+        word = OperatorWord.FLATTEN if closes else OperatorWord.HALT
+        return day.order(word, f"{halt.reason}{by}")
 
     async def _watch(self, day: LiveDay) -> None:
         looks = 0

@@ -309,12 +309,12 @@ class LiveEngine:
         kept = self.arming.read()
         standing = arming.standing(kept, terms)
         owned = bool(core.portfolio.open_by_instrument) or any(core.orders.all_working())
-        if attempt == 1 and (halt := self.halts.read()) is not None:
+        if attempt == 1 and terms.halted:
             # Nothing may be armed over it: a person takes it away first.
             if owned:
                 return None
             raise ConfigError(
-                f"{halt.sentence} Nothing is armed while it does, and nothing is open here.",
+                f"{terms.halted} Nothing is armed while HALT stands, and nothing is open here.",
                 do="kitestring halt --lift, once you know why it was written; then start again",
             )
         if standing is arming.Standing.ARMED and not arming.refusals(terms):

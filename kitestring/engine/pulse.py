@@ -16,14 +16,13 @@ from typing import Final
 import msgspec
 
 from kitestring.core import order_manager, portfolio
-from kitestring.domain.events import Note, OperatorWord
+from kitestring.domain.events import Note
 from kitestring.domain.ports import Commit
 from kitestring.engine.fence import Fence
 from kitestring.engine.live_day import LiveDay
 from kitestring.engine.living_program import born
 from kitestring.engine.ownership import owned_of
 from kitestring.engine.replay import LIVE_NOTE
-from kitestring.store.halt_file import HaltedBy, HaltFile
 from kitestring.store.owned_file import ENGINE_BEATS, Heartbeat, Owned, OwnedFile
 from kitestring.store.paths import RunPaths
 
@@ -36,13 +35,10 @@ class Pulse:
     def __init__(self, artifacts: Path, fence: Fence) -> None:
         self._file = OwnedFile(artifacts)
         self._beats = Heartbeat(artifacts, ENGINE_BEATS)
-        self._halts = HaltFile(artifacts)
         self._fence = fence
         self._born = born(os.getpid())
         self._shown: Owned | None = None
         self._unwritten = ""
-        self._flattening = 0
-        """Epoch of the halt whose wish to flatten was passed on."""
 
     @asynccontextmanager
     async def attend(self, day: LiveDay, paths: RunPaths) -> AsyncIterator[None]:
@@ -75,15 +71,6 @@ class Pulse:
             if self._fence.look():
                 day.stop()  # The day's own end says why.
                 return
-            halt = self._halts.read()
-            if (
-                halt is not None
-                and halt.flatten
-                and halt.by is HaltedBy.OPERATOR
-                and halt.epoch != self._flattening
-            ):
-                self._flattening = halt.epoch
-                day.order(OperatorWord.FLATTEN, f"HALT: {halt.reason}")
 
     def _show(self, day: LiveDay, paths: RunPaths, number: int) -> None:
         core, before = day.core, self._shown

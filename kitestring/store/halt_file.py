@@ -99,11 +99,17 @@ class HaltFile:
     def write(self, by: HaltedBy, reason: str, at: Instant, *, flatten: bool = False) -> Halt:
         """Halt, with a new epoch. A halt of the guard is not replaced by an operator's.
 
+        A wish to flatten is never taken back by a later halt; to one of the guard's it is added.
         Raises ``DiskFailed``.
         """
         standing = self.read()
-        if standing is not None and standing.by is HaltedBy.GUARD and by is HaltedBy.OPERATOR:
-            return standing
+        if standing is not None:
+            flatten = flatten or standing.flatten
+            if standing.by is HaltedBy.GUARD and by is HaltedBy.OPERATOR:
+                if flatten != standing.flatten:
+                    standing = msgspec.structs.replace(standing, flatten=True)
+                    self._write(standing)
+                return standing
         epoch = self.epoch + 1
         halt = Halt(
             epoch=epoch,
@@ -113,6 +119,10 @@ class HaltFile:
             flatten=flatten,
             guard_epoch=epoch if by is HaltedBy.GUARD else self.guard_epoch,
         )
+        self._write(halt)
+        return halt
+
+    def _write(self, halt: Halt) -> None:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(self.path, msgspec.json.encode(halt), durable=True)
@@ -121,7 +131,6 @@ class HaltFile:
                 f"HALT cannot be written to {self.path}: {error.strerror}.",
                 do="stop the engine with Ctrl-C, and close what is open at the broker",
             ) from error
-        return halt
 
     def lift(self) -> Halt | None:
         """Let entries be armed again; what was lifted, or ``None`` where nothing stood."""

@@ -1,28 +1,27 @@
 """A live day in a process of its own, at a served exchange whose time runs faster than the wall's.
 
-``python guarded_house.py ORDERS.json``: the production engine, link and guard; only the clock (the
-exchange's) and what the strategy says are the test's.
+``python guarded_house.py ORDERS.json``: the production engine, link, clock and guard; only what the
+strategy says is the test's.
 """
 
 import asyncio
-import datetime as dt
 import json
 import sys
-import urllib.request
+import time
 from pathlib import Path
 
 import msgspec
 from house_day import RELAXED, SCRIPTED, scripted
 from live_stage import DAY
 
-from kitestring.broker.kite_settings import local_settings
+from kitestring.broker.kite_settings import TimeOf, local_settings
 from kitestring.broker.secret_text import Secret
+from kitestring.cli.live_clock import clock_of, keeping_time
 from kitestring.core.settings import DaySettings
-from kitestring.domain.instants import SECOND, instant_of
 from kitestring.domain.money import money, price
 from kitestring.domain.ports import Manifest
-from kitestring.engine.clocks import wall_now
 from kitestring.engine.guarding import Guarding, guard_command
+from kitestring.engine.halt_watch import HaltWatch
 from kitestring.engine.kite_link import open_kite
 from kitestring.engine.live_engine import LiveEngine
 from kitestring.engine.live_plan import LivePlan
@@ -31,26 +30,7 @@ from kitestring.exchange.instrument_master import instruments_on
 from kitestring.market.charges import charge_book
 from kitestring.market.sessions import sessions_for
 
-
-class FastClock:
-    """The exchange's time: it stands until a file says when it went on, and runs at its speed from then."""
-
-    def __init__(self, root, speed, go):
-        self.speed, self.go, self.began = speed, go, None
-        with urllib.request.urlopen(root + "/admin/state", timeout=5) as answer:
-            text = json.load(answer)["data"]["time"]
-        zone = dt.timezone(dt.timedelta(hours=5, minutes=30))
-        self.market = instant_of(dt.datetime.fromisoformat(text).replace(tzinfo=zone))
-
-    def now(self):
-        if self.began is None and self.go.exists() and (text := self.go.read_text()):
-            self.began = int(text)
-        passed = 0 if self.began is None else wall_now() - self.began
-        return self.market + passed * self.speed
-
-    async def wait_until(self, at):
-        while (left := at - self.now()) > 0:  # noqa: ASYNC110 - no event tells that time has passed
-            await asyncio.sleep(min(left / SECOND / self.speed, 0.1))
+WRITE_TIMEOUT_S = 1.0
 
 
 def plan_of(orders):
@@ -74,13 +54,9 @@ def plan_of(orders):
     )  # fmt: skip
 
 
-async def main(orders, token):
-    plan, clock = plan_of(orders), FastClock(orders["root"], orders["speed"], Path(orders["go"]))
-    settings = local_settings(orders["root"], api_key="kitestring", write_timeout_s=2.0)
-    ahead_s = (clock.now() - wall_now()) / SECOND
-    guarding = Guarding(
-        plan.artifacts, guard_command(*orders["guard"], "--ahead", f"{ahead_s:.3f}")
-    )
+async def main(orders, token, settings, clock):
+    plan = plan_of(orders)
+    guarding = Guarding(plan.artifacts, guard_command(*orders["guard"]))
 
     def link(ears):
         return open_kite(
@@ -91,10 +67,19 @@ async def main(orders, token):
     async def ask(lines, phrase):
         return phrase
 
-    engine = LiveEngine(plan, link, ask, beside=(guarding,), unguarded=guarding.unguarded)
-    await engine.start(NobodyWatches())
+    beside = (guarding, HaltWatch(plan.artifacts))
+    engine = LiveEngine(plan, link, ask, beside=beside, unguarded=guarding.unguarded)
+    async with keeping_time(clock, settings):
+        await engine.start(NobodyWatches())
 
 
 if __name__ == "__main__":
-    given = json.loads(Path(sys.argv[1]).read_text())
-    asyncio.run(main(given, Secret(Path(given["token"]).read_text())))
+    wanted = Path(sys.argv[1])
+    while not wanted.exists():
+        time.sleep(0.02)
+    given = json.loads(wanted.read_text())
+    kite = msgspec.structs.replace(
+        local_settings(given["root"], api_key="kitestring", write_timeout_s=WRITE_TIMEOUT_S),
+        clock=TimeOf.EXCHANGE,
+    )
+    asyncio.run(main(given, Secret(Path(given["token"]).read_text()), kite, clock_of(kite)))

@@ -3,29 +3,38 @@
 import asyncio
 from contextlib import suppress
 
+import msgspec
 import pytest
 from guard_stage import guard_beside
-from live_stage import on_stage
+from live_stage import DAY, on_stage
 
 from kitestring.domain.errors import AnotherDayIsRunning, ConfigError, DiskFailed
-from kitestring.domain.events import Note
-from kitestring.domain.ids import is_guards, is_ours
+from kitestring.domain.events import Note, OperatorCommand, OperatorWord
+from kitestring.domain.ids import ClOrdIds, is_guards, is_ours
 from kitestring.domain.money import money, price
+from kitestring.domain.orders import ExitReason, Product, Purpose, Side
+from kitestring.domain.positions import RoundTrip
 from kitestring.engine import pulse
 from kitestring.engine.guard_decision import GuardPolicy
 from kitestring.engine.guard_story import guard_lines
+from kitestring.engine.halt_watch import HaltWatch
 from kitestring.store.halt_file import HaltedBy, HaltFile
-from kitestring.store.owned_file import OwnedFile
+from kitestring.store.owned_file import ENGINE_BEATS, Heartbeat, Owned, OwnedFile, OwnedOrder
 from kitestring.store.run_reader import chosen_run, read_run
 
 COVERED = "2 BUY stop=-5; 6 EXIT"
 BARE = "2 BUY; 6 EXIT"
 
 
+def facts(artifacts):
+    return read_run(chosen_run(artifacts)).facts()
+
+
 def told_by_engine(artifacts, kind):
-    facts = read_run(chosen_run(artifacts)).facts()
     return [
-        fact.sentence for fact in facts if isinstance(fact, Note) and fact.kind == f"live: {kind}"
+        fact.sentence
+        for fact in facts(artifacts)
+        if isinstance(fact, Note) and fact.kind == f"live: {kind}"
     ]
 
 
@@ -269,12 +278,11 @@ def test_a_halt_of_the_operator_leaves_the_engine_in_peace(tmp_path):
     assert (held, intents, acted) == (0, [], False)
 
 
-def test_a_wish_to_flatten_is_the_engines_first_and_the_guards_if_it_does_not(
-    tmp_path, monkeypatch
-):
+def test_a_wish_to_flatten_is_the_engines_first(tmp_path):
     async def play(stage):
         async with guard_beside(stage) as beside:
-            house = asyncio.create_task(stage.trade(COVERED))
+            watch = (HaltWatch(tmp_path),)
+            house = asyncio.create_task(stage.trade(COVERED, beside=watch))
             watching = beside.start()
             await stage.until("10:03:30")
             HaltFile(tmp_path).write(HaltedBy.OPERATOR, "out", stage.clock.now(), flatten=True)
@@ -285,6 +293,125 @@ def test_a_wish_to_flatten_is_the_engines_first_and_the_guards_if_it_does_not(
             return sent
 
     assert on_stage(play, tmp_path) == (0, [], False)
+    words = [fact for fact in facts(tmp_path) if isinstance(fact, OperatorCommand)]
+    assert [fact.word for fact in words] == [OperatorWord.ARM, OperatorWord.FLATTEN], "told once"
+
+
+@pytest.mark.parametrize("before", ["", "lunch"], ids=["at once", "under a halt that stood before"])
+def test_the_guard_flattens_twenty_seconds_after_a_wish_that_the_engine_does_not_heed(
+    tmp_path, before
+):
+    """The engine's heart beats, but nothing in it looks for HALT."""
+
+    async def play(stage):
+        halts = HaltFile(tmp_path)
+        async with guard_beside(stage) as beside:
+            house = asyncio.create_task(stage.trade("2 BUY stop=-5"))
+            beside.end_engine = lambda owned: stage.die(house)
+            watching = beside.start()
+            await stage.until("10:02:30")
+            if before:
+                halts.write(HaltedBy.OPERATOR, before, stage.clock.now())
+            await stage.until("10:03:30")
+            halts.write(HaltedBy.OPERATOR, "out", stage.clock.now(), flatten=True)
+            await stage.until("10:03:49")
+            early = (stage.held(), beside.guard.acted)
+            await stage.until("10:03:52")
+            acted = beside.guard.acted
+            why = await ends(watching)
+            return early, acted, why, stage.held(), stage.orders(), beside.told, halts.read()
+
+    early, acted, why, held, orders, told, halt = on_stage(play, tmp_path)
+    assert early == (10, False), "the engine has its twenty seconds, whatever stood before"
+    assert (acted, why, held) == (True, "all is closed", 0)
+    assert [(row["transaction_type"], row["status"]) for row in orders] == [
+        ("BUY", "COMPLETE"), ("SELL", "CANCELLED"), ("SELL", "COMPLETE"),
+    ]  # fmt: skip
+    assert is_guards(orders[2]["tag"])
+    assert told[0].startswith(
+        "The guard takes over: the operator asked to flatten (out), and it is"
+    )
+    assert (halt.by, halt.flatten) == (HaltedBy.GUARD, True)
+
+
+@pytest.mark.parametrize("when", ["before the guard acts", "while it watches over a stop"])
+def test_a_wish_to_flatten_reaches_the_guard_of_a_dead_engine(tmp_path, when):
+    async def play(stage):
+        halts = HaltFile(tmp_path)
+        async with guard_beside(stage) as beside:
+            house = asyncio.create_task(stage.trade("2 BUY stop=-5"))
+            await stage.until("10:03:00")
+            watching = beside.start()
+            await stage.die(house)
+            if when == "while it watches over a stop":
+                await stage.until("10:05:00")
+                assert (stage.held(), beside.guard.acted) == (10, True)
+            halts.write(HaltedBy.OPERATOR, "out", stage.clock.now(), flatten=True)
+            return await ends(watching), stage.held(), stage.orders(), halts.read()
+
+    why, held, orders, halt = on_stage(play, tmp_path)
+    assert (why, held) == ("all is closed", 0)
+    assert [(row["transaction_type"], row["status"]) for row in orders] == [
+        ("BUY", "COMPLETE"), ("SELL", "CANCELLED"), ("SELL", "COMPLETE"),
+    ]  # fmt: skip
+    assert (halt.by, halt.flatten, halt.epoch) == (
+        HaltedBy.GUARD, True, 1 if when == "while it watches over a stop" else 2,
+    )  # fmt: skip
+
+
+def test_under_a_plain_halt_the_guard_withdraws_entries_that_still_rest_and_nothing_else(tmp_path):
+    """The engine's heart beats, but it has not withdrawn its entry; its stop and the owner's order stay."""
+
+    async def play(stage):
+        new_tag, shown = ClOrdIds("livetest", DAY), OwnedFile(tmp_path)
+        entry, stop = new_tag(), new_tag()
+        for side, px, tag in (("BUY", "1490", entry), ("SELL", "1510", stop), ("BUY", "1489", "")):
+            stage.stage.reach.order_from_phone(stage.exchange.now(), "regular", {
+                "exchange": "NSE", "tradingsymbol": "INFY", "transaction_type": side,
+                "quantity": "10", "product": "MIS", "order_type": "LIMIT", "price": px,
+                "validity": "DAY", "tag": tag,
+            })  # fmt: skip
+        orders = tuple(
+            OwnedOrder(
+                tag=tag, instrument="NSE:INFY", product=Product.MIS, side=side, purpose=purpose,
+                leaves_qty=10, cum_qty=0,
+            )
+            for tag, side, purpose in (
+                (entry, Side.BUY, Purpose.ENTRY), (stop, Side.SELL, Purpose.STOP),
+            )
+        )  # fmt: skip
+        owned = Owned(
+            pid=1, born="tick 1", run="r", run_key="livetest", date=str(DAY), commit=1, at=1,
+            books=(), orders=orders,
+        )  # fmt: skip
+        shown.write(owned)
+        heart = Heartbeat(tmp_path, ENGINE_BEATS)
+
+        async def beats():
+            while True:
+                heart.beat()
+                await asyncio.sleep(0.5)
+
+        beating = asyncio.create_task(beats())
+        async with guard_beside(stage) as beside:
+            watching = beside.start()
+            await stage.until("10:03:30")
+            HaltFile(tmp_path).write(HaltedBy.OPERATOR, "lunch", stage.clock.now())
+            await stage.until("10:03:39")
+            early = [row["status"] for row in stage.orders()]
+            await stage.until("10:03:47")
+            late = [row["status"] for row in stage.orders()]
+            shown.write(msgspec.structs.replace(owned, ended=True))
+            why = await ends(watching)
+        await stage.die(beating)
+        heart.close()
+        return early, late, why, beside.guard.acted, beside.intents()
+
+    early, late, why, acted, intents = on_stage(play, tmp_path, began="10:00:10")
+    assert early == ["OPEN", "OPEN", "OPEN"], "the engine has its ten seconds"
+    assert late == ["CANCELLED", "OPEN", "OPEN"]
+    assert (why, acted) == ("the day has ended", False)
+    assert [line.sentence.endswith("an entry, and HALT stands") for line in intents] == [True]
 
 
 def test_a_halt_that_stands_is_not_armed_over_and_says_what_was_done(tmp_path):
@@ -301,11 +428,12 @@ def test_a_halt_that_stands_is_not_armed_over_and_says_what_was_done(tmp_path):
             ConfigError, match=r"HALT stands since .* written by the guard"
         ) as refused:
             await stage.engine("2 BUY", fresh=True).start(_Nobody())
-        return refused.value.what, posts, len(stage.posts()), guard_lines(tmp_path)
+        return refused.value, posts, len(stage.posts()), guard_lines(tmp_path)
 
-    sentence, before, after, lines = on_stage(play, tmp_path)
+    refused, before, after, lines = on_stage(play, tmp_path)
+    sentence = refused.what
     assert before == after
-    assert "kitestring halt --lift" in sentence
+    assert "kitestring halt --lift" in refused.do
     assert "Nothing of ours is open at the broker any more" in sentence
     assert any("reduce: SELL 10 NSE:INFY (MIS) at market, within 1 %" in line for line in lines)
 
@@ -351,3 +479,11 @@ def test_a_house_that_starts_again_after_the_guard_never_sells_what_is_gone(tmp_
     held, orders = on_stage(play, tmp_path)
     assert held == 0
     assert orders == [("BUY", "COMPLETE"), ("SELL", "COMPLETE")]
+    (closed,) = [fact for fact in facts(tmp_path) if isinstance(fact, RoundTrip)]
+    assert (closed.qty, closed.exit_reason) == (10, ExitReason.GUARD)
+    (sentence,) = [
+        fact.sentence
+        for fact in facts(tmp_path)
+        if isinstance(fact, Note) and fact.kind.endswith("closed by others")
+    ]
+    assert "10 INFY of ours were sold by the guard at ₹" in sentence

@@ -18,7 +18,6 @@ from kitestring.broker.kite_session import KiteToken, TokenStore
 from kitestring.broker.secret_text import Secret
 from kitestring.domain.ids import is_guards, is_ours
 from kitestring.domain.instants import instant
-from kitestring.engine.clocks import wall_now
 from kitestring.store.halt_file import HaltedBy, HaltFile
 from kitestring.store.owned_file import GUARD_BEATS, Heartbeat, OwnedFile
 
@@ -26,7 +25,8 @@ import datetime as dt  # isort: skip
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
-SPEED = 16
+QUICK, CALM = 60, 8
+"""Exchange seconds a second: while a bar is waited for, and while somebody acts."""
 PLACES = os.pathsep.join(map(str, (ROOT, HERE.parent, HERE)))
 ENV = os.environ | {"PYTHONUNBUFFERED": "1", "KITE_API_KEY": "kitestring", "PYTHONPATH": PLACES}
 CONFIG = """\
@@ -34,7 +34,7 @@ trading:
   mode: live
   live_capital: 2 lakh
   logical_universe: [INFY]
-kite: {{profile: local, api_root: "{root}", write_timeout_s: 2}}
+kite: {{profile: local, api_root: "{root}", write_timeout_s: 1, clock: exchange}}
 strategies:
   - {{strategy: ema_trend, instruments: [INFY], timeframe: 1m}}
 """
@@ -56,6 +56,9 @@ class Street:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)["data"]
 
+    def pass_at(self, speed):
+        self.ask("/admin/time", {"action": "speed", "speed": speed})
+
     def held(self):
         return self.ask("/admin/state")["positions"].get("NSE:INFY MIS", 0)
 
@@ -72,7 +75,7 @@ class Street:
 @contextmanager
 def street():
     command = [sys.executable, "-m", "kitestring", "exchange", "--port", "0", "--admin"]
-    command += ["--speed", str(SPEED), "--at", "09:14:40"]
+    command += ["--speed", "1", "--at", "09:14:20"]
     with subprocess.Popen(
         command, cwd=ROOT, env=ENV, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as program:
@@ -87,11 +90,18 @@ def street():
                 for name in ("REST", "access_token")
             }
             served = Street(found["REST"], found["access_token"])
-            served.ask("/admin/time", {"action": "pause"})
             yield served
         finally:
             program.kill()
             program.communicate()
+
+
+def house_of(folder):
+    """A house that begins once its orders lie there."""
+    return subprocess.Popen(
+        [sys.executable, str(HERE / "guarded_house.py"), str(folder / "orders.json")],
+        cwd=ROOT, env=ENV, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
 
 
 class Scene:
@@ -110,33 +120,29 @@ class Scene:
         token = folder / "token"
         token.write_text(street.token)
         self.guard = ["--config", str(config), "--artifacts", str(self.artifacts),
-            "--secrets", str(secrets), "--lost-after", "1.5", "--visible", "1", *options]  # fmt: skip
+            "--secrets", str(secrets), "--lost-after", "1.2", "--visible", "0.5", *options]  # fmt: skip
         orders = {"root": street.root, "token": str(token), "artifacts": str(self.artifacts),
-            "speed": SPEED, "script": script, "guard": self.guard,
-            "go": str(folder / "go")}  # fmt: skip
-        (folder / "orders.json").write_text(json.dumps(orders))
+            "script": script, "guard": self.guard}  # fmt: skip
+        (folder / "orders.new").write_text(json.dumps(orders))
+        (folder / "orders.new").replace(folder / "orders.json")
         self.programs = []
 
     def house(self):
-        program = subprocess.Popen(
-            [sys.executable, str(HERE / "guarded_house.py"), str(self.folder / "orders.json")],
-            cwd=ROOT, env=ENV, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        self.programs.append(program)
-        return program
+        self.programs.append(house_of(self.folder))
+        return self.programs[-1]
 
     def in_position(self):
         """A house and its guard that have met, then the market's time, then the first position."""
-        house = self.house()
+        (house,) = self.programs
 
         def died():
             return house.poll() is not None and house.stdout.read()
 
         beats = Heartbeat(self.artifacts, GUARD_BEATS)
         until(lambda: beats.read() > 0, 40.0, died)
-        self.street.ask("/admin/time", {"action": "resume"})
-        (self.folder / "go").write_text(str(wall_now()))
+        self.street.pass_at(QUICK)
         until(lambda: self.street.held() == 10, why=died)
+        self.street.pass_at(CALM)
         return house
 
     @property
@@ -170,12 +176,19 @@ def until(true, within_s=60.0, why=""):
 
 @pytest.fixture
 def scene(tmp_path, request):
-    with street() as served:
-        made = Scene(served, tmp_path, *request.param)
-        try:
-            yield made
-        finally:
-            made.close()
+    first = house_of(tmp_path)  # It wakes up while the exchange does.
+    try:
+        with street() as served:
+            made = Scene(served, tmp_path, *request.param)
+            made.programs.append(first)
+            try:
+                yield made
+            finally:
+                made.close()
+    finally:
+        if first.poll() is None:
+            first.kill()
+            first.communicate()
 
 
 @pytest.mark.parametrize("scene", [("1 BUY; 12 EXIT",)], indirect=True)
@@ -225,6 +238,7 @@ def test_an_engine_frozen_with_its_exit_on_the_way_is_not_helped_twice(scene):
     script = f"faults:\n  - {{kind: late_arrival, nth: 2, route: POST /orders/*, seconds: {2.5}}}\n"
     scene.street.ask("/admin/faults", {"script": script})
     house = scene.in_position()
+    scene.street.pass_at(QUICK)
     until(lambda: len(scene.street.writes()) == 2, why="the engine never sent its exit")
     os.kill(house.pid, signal.SIGSTOP)
     until(scene.guard_ended, why=scene.log)

@@ -25,36 +25,26 @@ trading:
   mode: live
   live_capital: 2 lakh
   logical_universe: [INFY]
-kite: {{profile: local, api_root: "{root}", ws_root: "{socket}"}}
+kite: {{profile: local, api_root: "{root}", ws_root: "{socket}", clock: exchange}}
 strategies:
   - {{strategy: ema_trend, instruments: [INFY], timeframe: 1m}}
 """
 OURS = """
-import asyncio, fcntl, sys, termios
+import fcntl, sys, termios
 from pathlib import Path
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-from kitestring.broker.broker_clock import broker_ahead_s
 from kitestring.cli.config import Engines, Mode, load_config
 from kitestring.cli.console import console_for
 from kitestring.cli.day_request import DayRequest
 from kitestring.cli.live_run import run_live_day
-from kitestring.engine.clocks import WallClock, wall_now
 
 file = load_config(Path("live.yaml"), Mode.LIVE)
-ahead = round(asyncio.run(broker_ahead_s(file.config.kite, wall_now)) * 1_000_000)
-
-class ExchangeTime(WallClock):
-    '''The wall's, as the rehearsed exchange has it.'''
-
-    def now(self):
-        return super().now() + ahead
-
 request = DayRequest(
     file=file, engines=Engines.EQUITY, feed="synthetic", artifacts=Path("artifacts")
 )
 console = console_for(sys.stdout, sys.stdin)
 try:
-    result = run_live_day(request, console, console.line, clock=ExchangeTime())
+    result = run_live_day(request, console, console.line)
 finally:
     console.close()
 sys.exit(130 if result.interrupted else 0)
