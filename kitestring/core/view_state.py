@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from kitestring.domain.ids import ClOrdId, InstrumentId
+from kitestring.domain.ids import ClOrdId, InstrumentId, StrategyId
 from kitestring.domain.instants import Instant
 from kitestring.domain.money import Money, Price
 
@@ -54,3 +54,7 @@ class ViewState(msgspec.Struct, kw_only=True, array_like=True):
     """Positions whose stop was cancelled by hand once, by owner and entry."""
     curious: bool = False
     """Somebody touched an order of ours: the books should be read soon."""
+    left_to: dict[StrategyId, str] = msgspec.field(default_factory=dict)
+    """Books that something at the broker may close, which is ours and carries no tag; what it is."""
+    overnight: dict[str, StrategyId] = msgspec.field(default_factory=dict)
+    """Orders that overnight stops of ours sent, and whose book they close."""
