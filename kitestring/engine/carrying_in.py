@@ -9,8 +9,14 @@ import msgspec
 
 from kitestring.domain.events import DayOpening, OvernightStop
 from kitestring.domain.orders import OrdStatus
-from kitestring.engine.carried import BooksOfTheBroker, Now, books_at_broker, confirmed, left_to_stop
-from kitestring.engine.overnight_stops import TriggerDesk, resting, sold_nothing, take_back
+from kitestring.engine.carried import (
+    BooksOfTheBroker,
+    Now,
+    books_at_broker,
+    confirmed,
+    left_to_stop,
+)
+from kitestring.engine.overnight_stops import TriggerDesk, not_out, sold_nothing, take_back
 
 
 class Outside(Protocol):
@@ -58,11 +64,10 @@ async def carried_in(
     for stop in stops:
         row, after = rows.get(stop.order_id), stop
         if stop.step == "fired" and row is not None and row.cum_qty < row.order_qty:
-            over = OrdStatus(row.status).terminal
-            if over and not row.cum_qty:
+            if OrdStatus(row.status).terminal and not row.cum_qty:
                 after = sold_nothing(stop, row, link.clock.now())
-            elif not over:
-                unprotected.append(resting(stop, row))
+            else:
+                unprotected.append(not_out(stop, row))
         told.append(after)
     for stop in told:
         if stop.step != "gone":

@@ -245,9 +245,7 @@ class LiveEngine:
             broker.start()
             try:
                 over = (
-                    TakenOver()
-                    if resumed
-                    else await carried_in(plan.opening, plan.overnight, link)
+                    TakenOver() if resumed else await carried_in(plan.opening, plan.overnight, link)
                 )
                 opening = over.opening
                 self._begin(day, history, gap, opening)

@@ -25,7 +25,7 @@ from kitestring.domain.events import BrokerOrderRow, OvernightStop
 from kitestring.domain.ids import symbol_of
 from kitestring.domain.instants import Instant
 from kitestring.domain.money import Price, show_rupees
-from kitestring.domain.orders import Product, Side
+from kitestring.domain.orders import OrdStatus, Product, Side
 from kitestring.domain.positions import Book
 from kitestring.engine.live_day import LiveDay
 from kitestring.engine.replay import LIVE_NOTE
@@ -102,14 +102,17 @@ def _fired(stop: OvernightStop, row: GttRow, now: Instant) -> OvernightStop:
     return msgspec.structs.replace(fired, order_id=row.order_id)
 
 
-def resting(stop: OvernightStop, row: BrokerOrderRow) -> str:
-    """What a person must do about the LIMIT order of a trigger that fired and has not sold all."""
+def not_out(stop: OvernightStop, row: BrokerOrderRow) -> str:
+    """What a person must do about a trigger that fired and whose LIMIT order has not closed all."""
     left = row.order_qty - row.cum_qty
+    over = OrdStatus(row.status).terminal
+    stands = f"is over ({row.status})" if over else "rests"
+    then = "" if over else "change that order to MARKET, or withdraw it and "
     return (
         f"{_named(stop)} fired, and its LIMIT order {row.order_id} at "
-        f"{show_rupees(Price(stop.limit_px))} rests: {row.cum_qty} of {row.order_qty} traded, and no "
-        f"stop covers the other {left}. The house sends nothing beside it. In Kite: change that order "
-        f"to MARKET, or withdraw it and close {left} there. The house books what trades."
+        f"{show_rupees(Price(stop.limit_px))} {stands}: {row.cum_qty} of {row.order_qty} traded, and "
+        f"no stop covers the other {left}. The house sends nothing beside it. In Kite: {then}close "
+        f"{left} there. The house books what trades."
     )
 
 
