@@ -19,12 +19,13 @@ from kitestring.cli.day_request import DayRequest
 from kitestring.domain.errors import NotLoggedIn
 from kitestring.domain.events import DayOpening
 from kitestring.domain.instants import MINUTE, SECOND, Instant, instant, ist_clock, ist_date
+from kitestring.domain.instruments import Instrument
 from kitestring.domain.ports import Manifest
 from kitestring.engine.alert_channels import Channel
 from kitestring.engine.carried import listed_today
 from kitestring.engine.live_alerts import tell_login_due
 from kitestring.engine.live_day import LiveClock
-from kitestring.engine.live_market import watched
+from kitestring.engine.live_market import listed_futures, watched
 from kitestring.market import calendar
 from kitestring.market.sessions import sessions_for
 from kitestring.store.instrument_dumps import InstrumentDumps
@@ -80,11 +81,11 @@ async def todays_market(
     clock: LiveClock,
     say: Say,
     opening: DayOpening | None = None,
-) -> tuple[Manifest, DayOpening | None]:
+) -> tuple[Manifest, DayOpening | None, tuple[Instrument, ...]]:
     """What is watched today, from Kite's own list; waits until that is ready.
 
     What the day before left (``opening``) is watched too; contracts that are no longer listed are
-    frozen in it.
+    frozen in it. Third come all futures of the names watched: a new one warms up on the one before.
     """
     today: dt.date = ist_date(clock.now())
     if clock.now() < (ready_at := instant(today, READY_AT)):
@@ -111,4 +112,4 @@ async def todays_market(
         manifest,
         sessions={name: each for name, each in manifest.sessions.items() if name in used},
     )
-    return manifest, opening
+    return manifest, opening, listed_futures(listed, chosen, today)

@@ -189,7 +189,7 @@ async def prepared(
     said: list[str] = []
     if before is not None:
         opening, said = opening_of(before, config.trading.capital, today)
-    manifest, opening = await todays_market(request, settings, token, clock, say, opening)
+    manifest, opening, futures = await todays_market(request, settings, token, clock, say, opening)
     held = opening.positions if opening is not None else ()
     book = charge_book(today)
     day = day_settings(
@@ -241,6 +241,7 @@ async def prepared(
             manifest=manifest,
             clock=clock,
             cache=request.artifacts / "candles",
+            futures=futures,
         )
 
     return plan, open_link

@@ -71,7 +71,7 @@ async def trade_on_kite(
     token = await todays_token(store, clock, say)
     config = request.file.config
     settings = msgspec.structs.replace(config.kite, api_key=token.api_key)
-    manifest, _ = await todays_market(request, settings, token, clock, say)
+    manifest, _, futures = await todays_market(request, settings, token, clock, say)
     book = configured_charges(config.paper.charges, request.charges_as_of or manifest.date)
     day = day_settings(
         request.file,
@@ -104,6 +104,7 @@ async def trade_on_kite(
             manifest=manifest,
             clock=clock,
             cache=request.artifacts / "candles",
+            futures=futures,
         ),
     )
     return await engine.start(watcher)

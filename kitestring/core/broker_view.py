@@ -113,11 +113,19 @@ class BrokerView:
         if raw is not None:
             self.state = msgspec.msgpack.decode(raw, type=ViewState)
 
-    def carry(self, position: CarriedPosition) -> None:
-        """Part of what the broker shows as carried is ours."""
-        key = position_key(position.instrument.id, position.product.value)
-        self.state.carried[key] = self.state.carried.get(key, 0) + position.net_qty
+    def carry(self, position: CarriedPosition, book: Book) -> None:
+        """Part of what the broker shows as carried is ours, and so is a stop that waited overnight."""
+        state, key = self.state, key_of(book)
+        state.carried[key] = state.carried.get(key, 0) + position.net_qty
+        if position.left_to:
+            state.left_to[book.strategy] = position.left_to
+        for order_id in position.left_orders:
+            state.overnight[order_id] = book.strategy
         self._keep()
+
+    def left_to(self, book: Book) -> str:
+        """What at the broker may close a book by itself; an exit beside it would be one too many."""
+        return self.state.left_to.get(book.strategy, "")
 
     # ── what others ask ──────────────────────────────────────────────────────────────────────
 
@@ -294,11 +302,13 @@ class BrokerView:
         elif why.trades:
             for trade, qty in why.trades:
                 self._book(trade, qty, books)
+            by_others = any(trade.order_id not in state.overnight for trade, _ in why.trades)
             state.seen.pop(found.name, None)
             state.told.remove(found.name)
             state.confirmed.pop(missing.key, None)
             state.frozen.pop(missing.key, None)
-            self._withdraw_entries(found.instrument, "closed by others")
+            if by_others:
+                self._withdraw_entries(found.instrument, "closed by others")
             for book in books:
                 self._hands.settle(book)
 
@@ -310,11 +320,14 @@ class BrokerView:
     # ── what others did ──────────────────────────────────────────────────────────────────────
 
     def _book(self, trade: OthersTrade, qty: int, books: Sequence[Book]) -> None:
-        """Book what somebody else traded of ours, at the real price and under the real id."""
+        """Book what traded of ours without a tag of ours, at the real price and under the real id."""
         state, left, part = self.state, qty, 0
         name = trade_name(trade)
         by, reason = _DONE_BY[cause_of(trade)]
-        for book in books:
+        stopped = state.overnight.get(trade.order_id)
+        if stopped is not None:
+            by, reason = "the overnight stop", ExitReason.STOP
+        for book in sorted(books, key=lambda each: each.strategy != stopped):
             mine = min(left, abs(book.net_qty)) if book.net_qty * trade.side.sign < 0 else 0
             if not mine:
                 continue
@@ -334,6 +347,9 @@ class BrokerView:
             f"{qty} {symbol_of(trade.instrument)} of ours were {verb} by {by} at "
             f"{show_rupees(trade.px)}, {ist_clock(trade.at)}"
         )
+        if stopped is not None:
+            self._say("overnight stop", f"{sentence} (order {trade.order_id}). It is booked.")
+            return
         self._ban(trade.instrument, f"{sentence}; nothing is entered in it again today.")
         self._say(
             "closed by others",
@@ -431,6 +447,15 @@ class BrokerView:
                 f"({core.untrusted}). Try again, or release it.",
             )
             return
+        books = [book for each in frozen for book in self._books(each.key)]
+        left_to = next(filter(None, map(self.left_to, books)), "")
+        if left_to and chosen is not Resolution.RELEASE:
+            self._say(
+                "resolve",
+                f"{named} stays as it is: {left_to} Withdraw that in Kite and close the position "
+                "there, or release it.",
+            )
+            return
         for each in frozen:
             self._resolve(each, chosen, command.at)
         state.seen = {name: where for name, where in state.seen.items() if where != named}
@@ -457,6 +482,7 @@ class BrokerView:
                 target = theirs
             self._adjust(book, target, px, source, f"{chosen}, said by the operator", at)
             if chosen is Resolution.FLATTEN and book.net_qty:
+                book.frozen = ""  # A person's word: what was carried and not touched is closed now.
                 self._hands.leave(book, ExitReason.OPERATOR)
         left = sum(book.net_qty for book in books)
         ends = {
@@ -468,7 +494,9 @@ class BrokerView:
         if not adopted:
             said = f"{frozen.key} was resolved by hand ({chosen}) at {ist_clock(at)}"
             self._ban(frozen.instrument, f"{said}; nothing is entered in it again today.")
-        elif turned or any(book.trade and book.trade.stop_px is None for book in books):
+        elif turned or any(
+            book.trade and (book.frozen or book.trade.stop_px is None) for book in books
+        ):
             self._say("unprotected position", f"{frozen.key}: {left} have no stop.")
 
     def _adjust(

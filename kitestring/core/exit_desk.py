@@ -108,6 +108,15 @@ class ExitDesk:
         """Decide to be flat, for a reason; a book without a position only takes its entries back."""
         if book.frozen and reason is not ExitReason.EXPIRY:
             return
+        left_to = self.view.left_to(book)
+        if left_to and book.net_qty:
+            self._note(
+                "unprotected position",
+                f"{book.net_qty} {book.instrument} of {book.owner or book.strategy} should be left now "
+                f"({reason.value}), and nothing is sent: {left_to} Beside it an exit of ours could sell "
+                "twice. Withdraw it in Kite and close the position there; the house books what it finds.",
+            )
+            return
         trade = book.trade
         if trade is None:
             self.withdraw_entries(book, reason.value)
@@ -117,6 +126,9 @@ class ExitDesk:
 
     def settle(self, book: Book) -> None:
         """Send what lies between the plan of a book and what works for it."""
+        trade = book.trade
+        if book.frozen and trade is not None and trade.leaving is not ExitReason.EXPIRY:
+            return  # Shown and counted: no stop is sent for it, whoever asks.
         view = self._views[book.instrument]
         at = self.state.now
         session = self._market.sessions[view.instrument.segment]

@@ -287,7 +287,7 @@ class TradingCore:
             frozen = frozen or f"{key} trades {row.instrument} as {row.product} today"
             key = StrategyId(f"{key}, carried {instrument.symbol} {position.product}")
         book = self.portfolio.carry(position, key, frozen)
-        self.view.carry(position)
+        self.view.carry(position, book)
         if frozen:
             self._note(
                 "frozen",
@@ -342,9 +342,10 @@ class TradingCore:
 
     def _at_target(self, books: Sequence[Book]) -> None:
         for book in books:
-            assert book.trade is not None
-            book.trade.leaving = ExitReason.TARGET
-            self._settle(book)
+            if not book.frozen:
+                assert book.trade is not None
+                book.trade.leaving = ExitReason.TARGET
+                self._settle(book)
 
     def _on_gap(self, gap: Gap) -> None:
         self.market.gap(gap)

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from kitestring.domain.ids import ClOrdId, InstrumentId
+from kitestring.domain.ids import ClOrdId, InstrumentId, StrategyId
 from kitestring.domain.instants import Instant
 from kitestring.domain.money import Money, Price
 
@@ -56,3 +56,7 @@ class ViewState(msgspec.Struct, kw_only=True, array_like=True):
     """Somebody touched an order of ours: the books should be read soon."""
     foreign: dict[str, int] = msgspec.field(default_factory=dict)
     """By position: what of the account's net is not ours, where that is anything."""
+    left_to: dict[StrategyId, str] = msgspec.field(default_factory=dict)
+    """Books that something at the broker may close, which is ours and carries no tag; what it is."""
+    overnight: dict[str, StrategyId] = msgspec.field(default_factory=dict)
+    """Orders that overnight stops of ours sent, and whose book they close."""

@@ -252,6 +252,8 @@ class OvernightStop(msgspec.Struct, frozen=True, kw_only=True, array_like=True, 
     sentence: str = ""
     part: int = 0
     """Which slice of a position that is larger than one order may be."""
+    order_id: str = ""
+    """The broker's number of the order it sent when it fired."""
 
 
 class Adjustment(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="adjustment"):

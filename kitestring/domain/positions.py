@@ -163,3 +163,7 @@ class CarriedPosition(msgspec.Struct, frozen=True, kw_only=True, array_like=True
     trade: OpenTrade
     frozen: str = ""
     """Why it is shown and counted today, but not traded; empty for one that goes on."""
+    left_to: str = ""
+    """What at the broker may still close it without a tag of ours: nothing is sent beside it."""
+    left_orders: tuple[str, ...] = ()
+    """The broker's numbers of the orders by which that closes it, where it has sent any."""

@@ -66,6 +66,7 @@ NOTED: Final = MappingProxyType(
         "guard gone": AlertKind.GUARD_ACTED,
         "trade of others": AlertKind.NOT_OURS,
         "closed by others": AlertKind.NOT_OURS,
+        "overnight stop": AlertKind.FILL,
         "cancelled by hand": AlertKind.NOT_OURS,
         "frozen": AlertKind.FROZEN,
         "resolved": AlertKind.FROZEN,

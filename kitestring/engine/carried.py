@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final, Protocol
 
 import msgspec
 
 from kitestring.domain.errors import BrokerUnavailable
-from kitestring.domain.events import BrokerSnapshot, DayOpening
+from kitestring.domain.events import BrokerSnapshot, DayOpening, OvernightStop
 from kitestring.domain.ids import InstrumentId
 from kitestring.domain.instants import Instant
 from kitestring.domain.instruments import Instrument
@@ -62,15 +62,21 @@ def confirmed(opening: DayOpening, net_qty: Mapping[str, int]) -> DayOpening:
     return msgspec.structs.replace(opening, positions=tuple(positions))
 
 
-def froze(opening: DayOpening, instruments: Iterable[InstrumentId], why: str) -> DayOpening:
-    """The same with every position in some instruments frozen."""
-    named = set(instruments)
-    return msgspec.structs.replace(
-        opening,
-        positions=tuple(
-            frozen(each, why) if each.instrument.id in named else each for each in opening.positions
-        ),
-    )
+def left_to_stop(opening: DayOpening, stop: OvernightStop) -> DayOpening:
+    """The same with the position frozen that an overnight stop may close, or has closed, by itself."""
+
+    def left(position: CarriedPosition) -> CarriedPosition:
+        whose = (position.strategy, position.instrument.id, position.product.value)
+        if whose != (stop.strategy, stop.instrument, stop.product):
+            return position
+        orders = (*position.left_orders, stop.order_id) if stop.order_id else position.left_orders
+        return msgspec.structs.replace(
+            frozen(position, stop.sentence.removesuffix(".")),
+            left_to=position.left_to or stop.sentence,
+            left_orders=orders,
+        )
+
+    return msgspec.structs.replace(opening, positions=tuple(map(left, opening.positions)))
 
 
 def frozen(position: CarriedPosition, why: str) -> CarriedPosition:
@@ -98,8 +104,8 @@ class Now(Protocol):
         ...
 
 
-async def net_at_broker(broker: BooksOfTheBroker, clock: Now) -> dict[str, int]:
-    """The account's net quantities, read now. Raises ``BrokerUnavailable`` where they cannot be."""
+async def books_at_broker(broker: BooksOfTheBroker, clock: Now) -> BrokerSnapshot:
+    """The account's books, read now. Raises ``BrokerUnavailable`` where they cannot be."""
     why = ""
     for look in range(READS):
         if look:
@@ -108,7 +114,7 @@ async def net_at_broker(broker: BooksOfTheBroker, clock: Now) -> dict[str, int]:
         snapshot = broker.snapshot(clock.now())
         why = why or snapshot.why
         if not why and snapshot.trusted:
-            return snapshot.net_qty
+            return snapshot
     raise BrokerUnavailable(
         f"Positions are carried from the day before, and the broker's books could not be read: {why}",
         do="see what is open in Kite, and start again: nothing was sent",

@@ -27,8 +27,9 @@ from kitestring.domain.bars import Bar
 from kitestring.domain.events import Gap, Note
 from kitestring.domain.ids import InstrumentId
 from kitestring.domain.instants import SECOND
+from kitestring.domain.instruments import Instrument
 from kitestring.domain.ports import Manifest
-from kitestring.engine.kite_market import feed_note, joined_history
+from kitestring.engine.kite_market import Hear, feed_note, joined_history
 from kitestring.engine.live_day import LiveClock
 from kitestring.engine.live_plan import Account, Beside, Ears
 from kitestring.engine.rehearsal_clock import FASTEST
@@ -46,7 +47,9 @@ class KiteLink:
         feed: LiveFeed,
         clock: LiveClock,
         session: SessionWatch,
+        hear: Hear,
     ) -> None:
+        self._hear = hear
         self._client = client
         self._session = session
         self.beside: tuple[Beside, ...] = (session.beside(broker, feed),)
@@ -69,7 +72,7 @@ class KiteLink:
         self, needed: Iterable[tuple[InstrumentId, int, int]]
     ) -> Mapping[tuple[InstrumentId, int], Sequence[Bar]]:
         """Bars up to where the live ones begin. Raises ``KiteReadFailed``."""
-        return await joined_history(self.feed, self.clock, needed)
+        return await joined_history(self.feed, self.clock, needed, self._hear)
 
 
 @asynccontextmanager
@@ -82,10 +85,12 @@ async def open_kite(
     clock: LiveClock,
     cache: Path,
     governor: Governor | None = None,
+    futures: Sequence[Instrument] = (),
 ) -> AsyncIterator[KiteLink]:
     """A session for one day; closed again with the day, without cancelling anything at Kite.
 
-    ``governor`` counts against Kite's published limits unless another is given.
+    ``governor`` counts against Kite's published limits unless another is given. ``futures``: those
+    listed today, on which a new contract may warm up; else those watched.
     """
 
     def heard_event(event: TickerEvent) -> None:
@@ -128,12 +133,12 @@ async def open_kite(
             manifest,
             ticker_settings(settings, speed=speed),
             session.token,
-            KiteHistory(client, CandleCache(cache), clock.now, manifest.instruments),
+            KiteHistory(client, CandleCache(cache), clock.now, futures or manifest.instruments),
             clock.now,
             on_event=heard_event,
             on_text=heard_text,
         )
         try:
-            yield KiteLink(client, broker, feed, clock, session)
+            yield KiteLink(client, broker, feed, clock, session, ears.hear)
         finally:
             await feed.close()

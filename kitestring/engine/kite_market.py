@@ -24,6 +24,7 @@ from kitestring.broker.ticker_events import StateChanged, TickerEvent
 from kitestring.domain.bars import Bar
 from kitestring.domain.events import Gap, Note
 from kitestring.domain.ids import InstrumentId
+from kitestring.domain.instruments import Instrument
 from kitestring.domain.ports import Manifest
 from kitestring.engine.live_day import LiveClock
 from kitestring.store.candle_cache import CandleCache
@@ -36,25 +37,33 @@ Wanted = Iterable[tuple[InstrumentId, int, int]]
 Bars = Mapping[tuple[InstrumentId, int], Sequence[Bar]]
 
 
+Hear = Callable[[Gap | Note], None]
+
+
 class KiteMarket:
     """Ticks, candles and the time; no account, no orders."""
 
-    def __init__(self, feed: LiveFeed, clock: LiveClock) -> None:
+    def __init__(self, feed: LiveFeed, clock: LiveClock, hear: Hear) -> None:
         self.feed = feed
         self.clock = clock
+        self._hear = hear
 
     async def load_history(self, needed: Wanted) -> Bars:
         """Bars up to where the live ones begin. Raises ``KiteReadFailed``."""
-        return await joined_history(self.feed, self.clock, needed)
+        return await joined_history(self.feed, self.clock, needed, self._hear)
 
 
-async def joined_history(feed: LiveFeed, clock: LiveClock, needed: Wanted) -> Bars:
-    """Bars up to where the live ones begin. Raises ``KiteReadFailed``."""
+async def joined_history(feed: LiveFeed, clock: LiveClock, needed: Wanted, hear: Hear) -> Bars:
+    """Bars up to where the live ones begin, and to ``hear`` what is said of them.
+
+    Raises ``KiteReadFailed``.
+    """
     wanted = list(needed)
     if feed.is_open(clock.now()):
         with suppress(TimeoutError):  # a silent feed is said by the day; history ends at now
             await asyncio.wait_for(feed.until_flowing(), FLOW_WITHIN_S)
-    await feed.load_history(wanted)
+    for sentence in await feed.load_history(wanted):
+        hear(Note(at=clock.now(), kind="history", sentence=sentence))
     return {(name, minutes): feed.history(name, minutes, bars) for name, minutes, bars in wanted}
 
 
@@ -68,15 +77,19 @@ def feed_note(event: StateChanged) -> Note:
 
 @asynccontextmanager
 async def open_market(
-    hear: Callable[[Gap | Note], None],
+    hear: Hear,
     *,
     settings: KiteSettings,
     token: Callable[[], Secret],
     manifest: Manifest,
     clock: LiveClock,
     cache: Path,
+    futures: Sequence[Instrument] = (),
 ) -> AsyncIterator[KiteMarket]:
-    """Market data for one day; what the ticker says of orders is nothing to a day on paper."""
+    """Market data for one day; what the ticker says of orders is nothing to a day on paper.
+
+    ``futures``: those listed today, on which a new contract may warm up; else those watched.
+    """
 
     def heard_event(event: TickerEvent) -> None:
         if isinstance(event, Gap):
@@ -97,13 +110,13 @@ async def open_market(
                 KiteClient(settings, token(), http),
                 CandleCache(cache),
                 clock.now,
-                manifest.instruments,
+                futures or manifest.instruments,
             ),
             clock.now,
             on_event=heard_event,
             on_text=heard_text,
         )
         try:
-            yield KiteMarket(feed, clock)
+            yield KiteMarket(feed, clock, hear)
         finally:
             await feed.close()

@@ -35,7 +35,7 @@ from kitestring.domain.ids import InstrumentId
 from kitestring.domain.instants import Instant
 from kitestring.engine import arming
 from kitestring.engine.arming import Armed, ArmingFile, Terms
-from kitestring.engine.carrying_in import carried_in
+from kitestring.engine.carrying_in import TakenOver, carried_in
 from kitestring.engine.clocks import wall_now, wall_seconds
 from kitestring.engine.day_result import day_result
 from kitestring.engine.fence import Fence
@@ -66,7 +66,7 @@ from kitestring.engine.live_recovery import (
     taken_up,
     waiting_changes,
 )
-from kitestring.engine.overnight_stops import leave_stops
+from kitestring.engine.overnight_stops import UNPROTECTED, leave_stops
 from kitestring.engine.pulse import Pulse
 from kitestring.engine.recovery import read_story
 from kitestring.engine.replay import LIVE_NOTE, TIGHTENED
@@ -244,12 +244,15 @@ class LiveEngine:
                 )
             broker.start()
             try:
-                opening, overnight = (
-                    (None, ()) if resumed else await carried_in(plan.opening, plan.overnight, link)
+                over = (
+                    TakenOver() if resumed else await carried_in(plan.opening, plan.overnight, link)
                 )
+                opening = over.opening
                 self._begin(day, history, gap, opening)
-                for stop in overnight:
+                for stop in over.stops:
                     day.record(stop)
+                for sentence in over.unprotected:
+                    day.note(f"{LIVE_NOTE}{UNPROTECTED}", sentence)
                 self._tell_arming(day, armed, attempt)
                 await day.look_at_the_books()
                 if opening is not None and opening.positions:

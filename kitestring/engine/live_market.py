@@ -60,6 +60,21 @@ def watched(listed: KiteInstruments, names: Iterable[str], day: dt.date) -> tupl
     return tuple(found.values())
 
 
+def listed_futures(
+    listed: KiteInstruments, chosen: Iterable[Instrument], day: dt.date
+) -> tuple[Instrument, ...]:
+    """Every future listed today of the names among ``chosen``: a new contract warms up on the one before."""
+    names = {(each.name, each.exchange) for each in chosen if each.kind is InstrumentKind.FUTURE}
+    found: list[Instrument] = []
+    for name, exchange in sorted(names):
+        chain = listed.chain(name, exchange)
+        for expiry in chain.expiries_of(InstrumentKind.FUTURE) if chain is not None else ():
+            future = listed.contract(name, expiry, exchange=exchange)
+            if future is not None and expiry >= day:
+                found.append(future)
+    return tuple(found)
+
+
 def enters_without_stop(definition: StrategyDefinition, text: str) -> bool:
     """Whether a strategy's text has an entry that names no stop: ``buy("why")`` without ``stop=``.
 

@@ -21,11 +21,11 @@ from kitestring.broker.kite_errors import KiteReadFailed
 from kitestring.broker.kite_gtt import GttRow, GttState, GttTerms
 from kitestring.core.order_rules import slices, stop_order_shape
 from kitestring.core.trading_core import TradingCore
-from kitestring.domain.events import OvernightStop
-from kitestring.domain.ids import InstrumentId, symbol_of
+from kitestring.domain.events import BrokerOrderRow, OvernightStop
+from kitestring.domain.ids import symbol_of
 from kitestring.domain.instants import Instant
 from kitestring.domain.money import Price, show_rupees
-from kitestring.domain.orders import Product, Side
+from kitestring.domain.orders import OrdStatus, Product, Side
 from kitestring.domain.positions import Book
 from kitestring.engine.live_day import LiveDay
 from kitestring.engine.replay import LIVE_NOTE
@@ -53,24 +53,14 @@ class TriggerDesk(Protocol):
         ...
 
 
-class TakenBack(msgspec.Struct, frozen=True, kw_only=True):
-    """The morning's outcome."""
+async def take_back(
+    desk: TriggerDesk, stops: Sequence[OvernightStop], now: Instant
+) -> tuple[OvernightStop, ...]:
+    """Take last night's triggers back before the day's own stops are sent; what became of each.
 
-    told: tuple[OvernightStop, ...] = ()
-    frozen: dict[InstrumentId, str] = msgspec.field(default_factory=dict)
-    """Positions the house must not touch today, and why."""
-
-
-async def take_back(desk: TriggerDesk, stops: Sequence[OvernightStop], now: Instant) -> TakenBack:
-    """Take last night's triggers back before the day's own stops are sent."""
-    told: list[OvernightStop] = []
-    frozen: dict[InstrumentId, str] = {}
-    for stop in stops:
-        after = await _taken_back(desk, stop, now)
-        told.append(after)
-        if after.step != "gone":
-            frozen[stop.instrument] = after.sentence
-    return TakenBack(told=tuple(told), frozen=frozen)
+    All but those that are ``gone`` may close what they protected, or have: the house leaves it alone.
+    """
+    return tuple([await _taken_back(desk, stop, now) for stop in stops])
 
 
 async def _taken_back(desk: TriggerDesk, stop: OvernightStop, now: Instant) -> OvernightStop:
@@ -108,7 +98,31 @@ def _fired(stop: OvernightStop, row: GttRow, now: Instant) -> OvernightStop:
         sentence = f"{what} fired, and its order was refused ({row.why or 'no reason given'})."
         return _said(stop, now, "gone", sentence, row.trigger_id)
     sentence = f"{what} fired: order {row.order_id}. What it sold is for the broker's books to say."
-    return _said(stop, now, "fired", sentence, row.trigger_id)
+    fired = _said(stop, now, "fired", sentence, row.trigger_id)
+    return msgspec.structs.replace(fired, order_id=row.order_id)
+
+
+def not_out(stop: OvernightStop, row: BrokerOrderRow) -> str:
+    """What a person must do about a trigger that fired and whose LIMIT order has not closed all."""
+    left = row.order_qty - row.cum_qty
+    over = OrdStatus(row.status).terminal
+    stands = f"is over ({row.status})" if over else "rests"
+    then = "" if over else "change that order to MARKET, or withdraw it and "
+    return (
+        f"{_named(stop)} fired, and its LIMIT order {row.order_id} at "
+        f"{show_rupees(Price(stop.limit_px))} {stands}: {row.cum_qty} of {row.order_qty} traded, and "
+        f"no stop covers the other {left}. The house sends nothing beside it. In Kite: {then}close "
+        f"{left} there. The house books what trades."
+    )
+
+
+def sold_nothing(stop: OvernightStop, row: BrokerOrderRow, now: Instant) -> OvernightStop:
+    """A trigger that fired, and whose order is over without a trade: the position goes on as ours."""
+    sentence = (
+        f"{_named(stop)} fired, and its order {row.order_id} is over ({row.status}) without a trade: "
+        "the position goes on with a stop of the day's own."
+    )
+    return _said(stop, now, "gone", sentence)
 
 
 async def leave_stops(desk: TriggerDesk, day: LiveDay, now: Instant) -> None:

@@ -39,8 +39,14 @@ def owned_books(books: Iterable[Book], freeze: Mapping[str, int]) -> tuple[Owned
             fixed=book.realised - book.open_cost - charge_as_money(book.charges.total),
         )
         for book in books
-        if book.net_qty or book.bought_qty or book.sold_qty
+        if (book.net_qty or book.bought_qty or book.sold_qty) and not untouched(book)
     )
+
+
+def untouched(book: Book) -> bool:
+    """A carried position that is frozen: nobody reduces it, a stop of last night may be doing that."""
+    leaving = book.trade is not None and book.trade.leaving is not None
+    return bool(book.frozen and book.net_qty) and not leaving
 
 
 def owned_orders(orders: Iterable[Order]) -> tuple[OwnedOrder, ...]:

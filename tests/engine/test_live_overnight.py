@@ -7,12 +7,21 @@ from house_day import SCRIPTED
 from night_stage import FRIDAY, MONDAY, long_over_the_night, on_day
 
 from kitestring.domain.events import DayOpening, DaySealed, Note, OvernightStop
+from kitestring.domain.money import price
+from kitestring.domain.orders import ExitReason
+from kitestring.domain.positions import Fill, RoundTrip
+from kitestring.domain.verdicts import Blocked
 from kitestring.engine.replay_run import replay_run
+from kitestring.exchange.desk.form import Form
 from kitestring.store.run_reader import chosen_run, read_run
 
 
 def facts(artifacts, kind):
     return [each for each in read_run(chosen_run(artifacts)).facts() if isinstance(each, kind)]
+
+
+def said(artifacts, kind):
+    return [note.sentence for note in facts(artifacts, Note) if note.kind == kind]
 
 
 def its_own_replay(artifacts):
@@ -93,6 +102,71 @@ def test_a_trigger_that_fired_at_the_open_is_never_sold_a_second_time(friday):
     assert (stop.step, stop.qty) == ("fired", net)
     (opening,) = facts(artifacts, DayOpening)
     assert "fired" in opening.positions[0].frozen
+    (fill,), (trip,) = facts(artifacts, Fill), facts(artifacts, RoundTrip)
+    assert (fill.cl_ord_id, fill.qty, fill.px) == (stop.order_id, net, price("944.90"))
+    assert (trip.exit_reason, trip.exit_px) == (ExitReason.STOP, price("944.90"))
+    assert any("by the overnight stop" in each for each in said(artifacts, "overnight stop"))
+    assert not facts(artifacts, Blocked)
+    its_own_replay(artifacts)
+
+
+def test_the_strategy_may_enter_again_after_its_overnight_stop(friday):
+    artifacts, _, net, _, _, night = friday
+
+    async def play(stage):
+        await stage.until("10:02:00")
+        await stage.trade("5 BUY stop=-50")
+        return stage.net(), [row["tag"] is None for row in stage.orders()]
+
+    (left, past_us), _ = on_day(MONDAY, play, artifacts, night=night, carried=True, px="945")
+    assert left == net, "what our own stop did is nobody's touch"
+    assert past_us[:2] == [True, False]
+    its_own_replay(artifacts)
+
+
+@pytest.mark.parametrize("closed", [False, True], ids=["left alone", "closed by hand"])
+def test_a_stop_that_fired_into_a_gap_is_said_aloud_and_nothing_is_sent_beside_it(friday, closed):
+    artifacts, _, net, _, _, night = friday
+
+    async def play(stage):
+        await stage.until("10:02:00")
+        day = asyncio.create_task(stage.trade("5 EXIT"))
+        await stage.until("10:04:00")
+        (resting,) = stage.orders()
+        assert (resting["status"], resting["pending_quantity"]) == ("OPEN", net)
+        if closed:
+            stage.exchange.desk.modify(
+                stage.clock.now(), "regular", resting["order_id"],
+                Form({"order_type": "LIMIT", "price": "890"}),
+            )  # fmt: skip
+        await day
+        return stage.net(), [row["tag"] for row in stage.orders()]
+
+    (left, tags), _ = on_day(MONDAY, play, artifacts, night=night, carried=True, px="900")
+    assert (left, tags) == (0 if closed else net, [None])
+    (sentence,) = said(artifacts, "live: unprotected position")
+    assert "0 of 65 traded" in sentence
+    assert "change that order to MARKET" in sentence
+    assert [each.qty for each in facts(artifacts, Fill)] == ([net] if closed else [])
+    its_own_replay(artifacts)
+
+
+def test_a_fired_stop_whose_order_is_over_without_a_trade_gives_the_position_back(friday):
+    artifacts, _, _, _, _, night = friday
+
+    async def play(stage):
+        await stage.until("10:02:00")
+        (resting,) = stage.orders()
+        stage.exchange.desk.cancel(stage.clock.now(), "regular", resting["order_id"])
+        await stage.trade("5 EXIT")
+        return stage.net(), [(row["tag"] is None, row["status"]) for row in stage.orders()]
+
+    (left, orders), _ = on_day(MONDAY, play, artifacts, night=night, carried=True, px="900")
+    assert left == 0
+    assert orders[0] == (True, "CANCELLED")
+    assert [whose for whose, status in orders if status == "COMPLETE"] == [False]
+    assert "without a trade" in facts(artifacts, OvernightStop)[0].sentence
+    its_own_replay(artifacts)
 
 
 def test_a_trigger_that_cannot_be_taken_back_keeps_the_position_to_itself(friday):
@@ -117,11 +191,9 @@ def test_what_the_broker_does_not_show_is_frozen_and_named(friday):
 
     (left, orders), _ = on_day(MONDAY, play, artifacts, night=night, carried=False)
     assert (left, orders) == (0, []), "nothing was sold that nobody holds"
-    assert any(
-        "the broker shows 0" in note.sentence
-        for note in facts(artifacts, Note)
-        if note.kind == "frozen"
-    )
+    assert any("the broker shows 0" in each for each in said(artifacts, "frozen"))
+    assert any("kitestring resolve" in each for each in said(artifacts, "frozen")), "a way out"
+    its_own_replay(artifacts)
 
 
 def test_a_day_that_nobody_finished_is_taken_up_from_its_journal_and_said_aloud(tmp_path):
@@ -140,7 +212,7 @@ def test_a_day_that_nobody_finished_is_taken_up_from_its_journal_and_said_aloud(
 
     (result, left, types), _ = on_day(MONDAY, play, tmp_path, night=night, carried=True)
     assert (left, types, result.trades) == (0, ["SL", "LIMIT"], 1)
-    said = [note.sentence for note in facts(tmp_path, Note) if note.kind == "live: the day before"]
     assert any(
-        "was never finished" in sentence and f"owned: {net} " in sentence for sentence in said
+        "was never finished" in sentence and f"owned: {net} " in sentence
+        for sentence in said(tmp_path, "live: the day before")
     )
