@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Final
 
-from kitestring.domain.events import BrokerSnapshot
+from kitestring.broker.order_book_merge import ABSENT_QUIET_AFTER_S
+from kitestring.domain.events import BrokerSnapshot, Note
+from kitestring.domain.ids import ClOrdId
 from kitestring.domain.instants import SECOND, Instant
 from kitestring.domain.money import charge_as_money
 from kitestring.domain.orders import Product, Purpose, Side
@@ -19,6 +21,8 @@ from kitestring.sim.random_market import listed_on
 
 NAKED_MAX: Final = 5 * SECOND
 """How long a position whose strategy wants a stop may be without one, when nothing is wrong."""
+_ASKED_FOR: Final = (round(ABSENT_QUIET_AFTER_S) + 30) * SECOND
+"""How long an order without an answer may be looked for; start and reads of the books included."""
 _DRIFT: Final = 1.08
 """How far the market may have moved between our decision and the exchange's accepting it."""
 
@@ -77,9 +81,11 @@ def failure_is_not_empty(day: Evidence) -> Found:
     """I9. A book that could not be read, or was old, moves no position: only real trades do."""
     net: dict[str, int] = defaultdict(int)
     first: dict[str, list[tuple[Instant, int]]] = defaultdict(list)
-    for entry, order in day.trades():
-        net[order.tag] += entry.last_qty
-        first[order.tag].append((entry.at, net[order.tag]))
+    for entry, order in day.strokes():
+        if entry.what is What.TRADE:
+            name = order.tag if order.owner == "ours" else order.order_id
+            net[name] += entry.last_qty
+            first[name].append((entry.at, net[name]))
     booked: dict[str, int] = defaultdict(int)
     for moment, fact in day.facts():
         if isinstance(fact, BrokerSnapshot) and not fact.trusted and (fact.orders and not fact.why):
@@ -214,6 +220,8 @@ def protected(day: Evidence) -> Found:
                     f"{book.strategy} is flat in {book.instrument}; an exit for {covered} waits",
                 )
             if book.net and book.wants_stop and not book.leaving and covered != abs(book.net):
+                if covered < abs(book.net) and _asks_for(day, book.strategy, look):
+                    continue
                 yield (
                     look.at,
                     (
@@ -221,6 +229,32 @@ def protected(day: Evidence) -> Found:
                         f" exits for {covered} wait"
                     ),
                 )
+
+
+def _asks_for(day: Evidence, strategy: str, look: Look) -> bool:
+    """An exit without an answer is looked for, never sent again, as long as it may still appear.
+
+    Only for so long, counted from the last restart, and only if a person was told.
+    """
+    lives_since = max((death.at for death in day.deaths if death.at <= look.at), default=0)
+    for order in look.orders:
+        command = day.placed.get(ClOrdId(order.tag))
+        if command is None or order.over or not order.is_exit or order.tag in _arrived(day):
+            continue
+        asked_at = max(command.approved.at, lives_since)
+        if command.intent.strategy == strategy and look.at - asked_at <= _ASKED_FOR:
+            return any(
+                isinstance(fact, Note)
+                and fact.kind == "unprotected position"
+                and f" of {strategy} " in fact.sentence
+                for moment, fact in day.facts()
+                if command.approved.at <= moment <= look.at
+            )
+    return False
+
+
+def _arrived(day: Evidence) -> set[str]:
+    return {real.tag for real in day.real.values()}
 
 
 def _covered(day: Evidence, strategy: str, instrument: str, by: Instant) -> int:

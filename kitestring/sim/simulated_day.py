@@ -135,7 +135,6 @@ class World:
         self.restart_writes: int | None = None
         self.result: DayResult | None = None
         self._engine_class = engine
-        self._engine: LiveEngine | None = None
         self._lives = 0
         self.over = False
         self._token = Secret("")
@@ -250,18 +249,16 @@ class World:
         )
 
     def log_in(self) -> None:
-        """The person logs in; a house that runs is started again with the new token."""
+        """The person logs in, in another terminal: a house that runs takes the new token by itself."""
         self._token = Secret(
             self.exchange.sessions.log_in(self.clock.now(), "kitestring").access_token
         )
-        if self._engine is not None:
-            self._engine.stop()
 
     async def keep_house(self) -> None:
         """Start the house, and again whenever it has ended before its day has."""
         while not self.over and self._lives < _LIVES_MAX:
             self._lives += 1
-            engine = self._engine = self._new_engine(first=self._lives == 1)
+            engine = self._new_engine(first=self._lives == 1)
             task = asyncio.create_task(engine.start(NobodyWatches()), name="house")
             self.power.supply(task)
             wait_s = 0.5
@@ -283,8 +280,6 @@ class World:
                     self.result = result
                     return
                 self._died("stopped by the person", planned=True)
-            finally:
-                self._engine = None
             await asyncio.sleep(wait_s)
 
     _down_s = 1.0

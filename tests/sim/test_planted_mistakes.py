@@ -183,6 +183,25 @@ def a_loss_ignored(day):
     )
 
 
+def disarmed_and_ignored(day):
+    return after_the_first(
+        day,
+        lambda at: HaltSession(
+            code="NOT_ARMED", sentence="no session", policy=HaltPolicy.KEEP_PROTECTED, at=at
+        ),
+    )
+
+
+def a_trade_of_nobody(day):
+    def foreign(commit):
+        return [
+            changed(fact, cl_ord_id="no-such-order") if isinstance(fact, Fill) else fact
+            for fact in commit.facts
+        ]
+
+    return with_facts(day, foreign)
+
+
 def a_halt_ignored(day):
     return after_the_first(day, lambda at: OperatorCommand(at=at, word=OperatorWord.HALT))
 
@@ -228,6 +247,7 @@ PLANTED = {
     "I4": called_rejected,
     "I5": lives_again,
     "I6": booked_twice,
+    "I6b": a_trade_of_nobody,
     "I7": forgotten,
     "I8": a_lot_off,
     "I9": booked_before_it_traded,
@@ -238,6 +258,7 @@ PLANTED = {
     "I12b": never_squared_off,
     "I13": a_paisa_off,
     "I14": a_loss_ignored,
+    "I14b": disarmed_and_ignored,
     "I15": a_halt_ignored,
     "I16": unexplained,
     "I17": the_file_ignored,
