@@ -41,26 +41,39 @@ def _disagreements(day: Evidence, look: Look) -> Found:
     ours: dict[str, int] = defaultdict(int)
     for book in look.books:
         ours[f"{book.instrument}/MIS"] += book.net
-    traded = _owned(day, look.at)
-    for name in sorted(set(ours) | {f"{each}/MIS" for each in traded}):
-        theirs = look.account.get(name, 0) - day.foreign.get(name, 0)
-        if theirs != ours.get(name, 0):
-            yield (
-                look.at,
-                f"{look.label}: {name} is {theirs} at the exchange and {ours.get(name, 0)} with us",
-            )
+    owned = _owned(day, look.at)
+    for name in sorted(set(ours) | {f"{each}/MIS" for each in owned}):
+        held, there = ours.get(name, 0), look.account.get(name, 0)
+        mine = owned.get(name.removesuffix("/MIS"), 0)
+        if held != mine and name not in look.frozen:
+            yield look.at, f"{look.label}: {name} is {mine} by its trades and {held} with us"
+        elif name not in look.frozen and (abs(there) < abs(held) or there * held < 0):
+            yield look.at, f"{look.label}: {name} is {there} at the exchange and {held} with us"
+        elif there - day.foreign.get(name, 0) != mine and name not in _touched(day):
+            yield look.at, f"{look.label}: {name} is {there} at the exchange, and {mine} are ours"
+
+
+def _touched(day: Evidence) -> set[str]:
+    """Positions of the house's contracts in which somebody else has traded as well."""
+    return {
+        f"{order.instrument}/{order.product}" for order in day.real.values() if order.owner != "ours"
+    }
 
 
 def _owned(day: Evidence, by: Instant) -> dict[str, int]:
-    """What is ours by the exchange's trades, what the broker closed of it taken off."""
+    """What is ours by the exchange's trades, and by those of others that were booked as ours.
+
+    What is booked of others is judged by ``others_booked_once``, and that nothing is missing from it
+    by what the account holds.
+    """
     net: dict[str, int] = defaultdict(int)
     for entry, order in day.strokes():
-        mine = order.owner == "ours" or (
-            order.owner == "broker"
-            and order.instrument in {row.instrument for row in day.plan.strategies}
-        )
-        if entry.what is What.TRADE and mine and entry.at <= by and order.product == "MIS":
+        mine = order.owner == "ours" and order.product == "MIS"
+        if entry.what is What.TRADE and mine and entry.at <= by:
             net[order.instrument] += order.side * entry.last_qty
+    for moment, fact in day.facts():
+        if isinstance(fact, Fill) and fact.cl_ord_id not in day.placed and moment <= by:
+            net[fact.instrument] += fact.side.sign * fact.qty
     return net
 
 
@@ -297,7 +310,7 @@ def results_are_exact(day: Evidence) -> Found:
             net[order.instrument] += order.side * entry.last_qty
             value[order.order_id] += entry.last_qty * entry.last_px
             orders[order.order_id] = order
-        if any(order.owner == "broker" for order in day.real.values()):
+        if _touched(day) & {f"{row.instrument}/MIS" for row in day.plan.strategies}:
             continue
         worth = sum(qty * look.marks.get(name, 0) for name, qty in net.items() if qty)
         if look.realised + look.unrealised != cash + worth:

@@ -313,6 +313,44 @@ class World:
                     self.exchange.now(), "regular", _form(trade, self)
                 )
 
+    async def meddle(self) -> None:
+        """The person's hand on what is ours, wherever something is open at that moment."""
+        for each in sorted(self.plan.meddling, key=lambda each: each.at_s):
+            await self.until(each.at_s)
+            with suppress(KiteError):
+                if each.what == "cancels the stop":
+                    self._cancel_a_stop()
+                else:
+                    self._close_by_hand(some=each.what == "closes some")
+
+    def _close_by_hand(self, *, some: bool) -> None:
+        held = self.account()
+        for instrument in self.plan.instruments:
+            lots, rest = divmod(abs(held.get(f"{instrument.id}/MIS", 0)), instrument.lot_size)
+            lots = (lots + 1) // 2 if some else lots
+            if not lots or rest:
+                continue
+            side = "SELL" if held[f"{instrument.id}/MIS"] > 0 else "BUY"
+            trade = HandTrade(
+                at_s=0,
+                instrument=instrument.id,
+                side=side,
+                qty=min(lots * instrument.lot_size, instrument.freeze_qty or lots * 1_000_000),
+                at_market=True,
+            )
+            self.stage.reach.order_from_phone(
+                self.exchange.now(), "regular", _form(trade, self)
+            )
+            return
+
+    def _cancel_a_stop(self) -> None:
+        now = self.exchange.now()
+        for row in self.exchange.desk.orders(now):
+            if row.get("tag") and row["status"] == "TRIGGER PENDING":
+                self.exchange.desk.cancel(now, "regular", str(row["order_id"]))
+                self.exchange.stirred()
+                return
+
     async def halt(self) -> None:
         """A halt, if the day has one."""
         halt = self.plan.halt
@@ -403,6 +441,7 @@ def look_at(label: str, now: int, core: TradingCore | None, account: dict[str, i
         equity=int(core.equity),
         marks={name: int(view.last_px) for name, view in core.market.views.items()},
         wants_snapshot=core.wants_snapshot,
+        frozen=tuple(core.view.state.frozen),
     )
 
 
@@ -446,6 +485,7 @@ async def _played(world: World) -> Evidence:
             ("house keeper", world.keep_house()),
             ("plugs", world.pull_plugs()),
             ("person", world.trade_by_hand()),
+            ("person's hand on ours", world.meddle()),
             ("halt", world.halt()),
             ("healer", world.heal()),
             ("judge", world.look_around()),
