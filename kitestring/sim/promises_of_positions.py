@@ -56,7 +56,9 @@ def _disagreements(day: Evidence, look: Look) -> Found:
 def _touched(day: Evidence) -> set[str]:
     """Positions of the house's contracts in which somebody else has traded as well."""
     return {
-        f"{order.instrument}/{order.product}" for order in day.real.values() if order.owner != "ours"
+        f"{order.instrument}/{order.product}"
+        for order in day.real.values()
+        if order.owner != "ours"
     }
 
 

@@ -338,9 +338,7 @@ class World:
                 qty=min(lots * instrument.lot_size, instrument.freeze_qty or lots * 1_000_000),
                 at_market=True,
             )
-            self.stage.reach.order_from_phone(
-                self.exchange.now(), "regular", _form(trade, self)
-            )
+            self.stage.reach.order_from_phone(self.exchange.now(), "regular", _form(trade, self))
             return
 
     def _cancel_a_stop(self) -> None:

@@ -6,14 +6,16 @@ import pytest
 from kitestring.broker import order_traffic
 from kitestring.broker.kite_client import KiteClient
 from kitestring.broker.kite_outcomes import Acked, NotSent
-from kitestring.domain.events import OperatorCommand, OperatorWord, Reports
+from kitestring.core.broker_view import BrokerView
+from kitestring.core.exits import Exits
+from kitestring.domain.events import Note, OperatorCommand, OperatorWord, Reports
 from kitestring.domain.instants import SECOND
 from kitestring.domain.orders import Order, OrdStatus, Purpose
 from kitestring.domain.positions import Fill
 from kitestring.domain.verdicts import Blocked, HaltPolicy, HaltSession, PlaceOrder
 from kitestring.exchange.ledger import What
 from kitestring.exchange.wire.faults import Fault
-from kitestring.sim.day_plan import Halt, plan_of
+from kitestring.sim.day_plan import Halt, Meddling, plan_of
 from kitestring.sim.invariants import PROMISES, broken
 from kitestring.sim.power import MortalJournal
 from kitestring.sim.simulated_day import simulate
@@ -23,9 +25,14 @@ QUIET = 7
 """A day on which nothing is asked to go wrong and much is traded."""
 
 
+def quiet(**fields):
+    """Its plan; nobody but the house touches what is the house's, unless asked for."""
+    return changed(plan_of(QUIET), **{"meddling": (), **fields})
+
+
 @pytest.fixture(scope="module")
 def good():
-    day = simulate(plan_of(QUIET))
+    day = simulate(quiet())
     assert broken(day) == []
     return day
 
@@ -290,7 +297,7 @@ def test_an_order_sent_again_after_a_time_out_is_found(monkeypatch):
         return outcome if isinstance(outcome, Acked) else await place(self, fields, variety, **more)
 
     monkeypatch.setattr(KiteClient, "place", again)
-    plan = changed(plan_of(QUIET), faults=(Fault(kind="timed_out_400", route="POST /orders/*"),))
+    plan = changed(quiet(), faults=(Fault(kind="timed_out_400", route="POST /orders/*"),))
     assert "I2" in numbers(simulate(plan))
 
 
@@ -302,7 +309,7 @@ def test_an_order_that_no_disk_holds_is_found(monkeypatch):
         return self.count + 1 if placed else commit(self, step)
 
     monkeypatch.setattr(MortalJournal, "commit", lazy)
-    assert "I1" in numbers(simulate(plan_of(QUIET)))
+    assert "I1" in numbers(simulate(quiet()))
 
 
 def test_a_time_out_taken_for_a_rejection_is_found(monkeypatch):
@@ -313,7 +320,7 @@ def test_a_time_out_taken_for_a_rejection_is_found(monkeypatch):
         return outcome if isinstance(outcome, Acked) else NotSent(why="the answer was not good")
 
     monkeypatch.setattr(KiteClient, "place", sure)
-    plan = changed(plan_of(QUIET), faults=(Fault(kind="timed_out_400", route="POST /orders/*"),))
+    plan = changed(quiet(), faults=(Fault(kind="timed_out_400", route="POST /orders/*"),))
     assert numbers(simulate(plan)) & {"I4", "I5", "I7", "I8"}
 
 
@@ -326,11 +333,36 @@ def test_an_exit_of_twice_the_size_is_found(monkeypatch):
 
     place_fields = order_traffic.place_fields
     monkeypatch.setattr(order_traffic, "place_fields", doubled)
-    assert "I11" in numbers(simulate(plan_of(QUIET)))
+    assert "I11" in numbers(simulate(quiet()))
 
 
 def test_a_halt_that_nobody_heeds_is_found(monkeypatch):
-    plan = changed(plan_of(QUIET), halt=Halt(at_s=70, by_file=True))
+    plan = changed(quiet(), halt=Halt(at_s=70, by_file=True))
     assert broken(simulate(plan)) == []
     monkeypatch.setattr(HaltFile, "stands", False)
     assert "I17" in numbers(simulate(plan))
+
+
+def test_a_position_closed_by_hand_that_nobody_notices_is_found(monkeypatch):
+    plan = quiet(meddling=(Meddling(at_s=470, what="closes"),))
+    day = simulate(plan)
+    assert broken(day) == []
+    booked = [
+        fact
+        for _, fact in day.facts()
+        if isinstance(fact, Fill) and fact.cl_ord_id not in day.placed
+    ]
+    assert booked, "the person closed something of ours"
+    monkeypatch.setattr(BrokerView, "_certain", lambda *_: None)
+    assert "I8" in numbers(simulate(plan))
+
+
+def test_a_stop_withdrawn_by_hand_that_is_not_sent_again_is_found(monkeypatch):
+    plan = quiet(meddling=(Meddling(at_s=470, what="cancels the stop"),))
+    day = simulate(plan)
+    assert broken(day) == []
+    assert any(
+        isinstance(fact, Note) and fact.kind == "cancelled by hand" for _, fact in day.facts()
+    )
+    monkeypatch.setattr(Exits, "_stop_orders", lambda *_: [])
+    assert "I12" in numbers(simulate(plan))
