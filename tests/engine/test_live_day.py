@@ -1,6 +1,7 @@
 """The live loop alone: one inbox, time from a clock, and what it does while somebody is slow."""
 
 import asyncio
+from itertools import pairwise
 
 import msgspec
 from house_day import ACME, RELAXED, HouseDay, clock, frame, scripted, sessions, tick
@@ -115,7 +116,7 @@ def test_books_that_cannot_be_read_are_said_and_tried_again():
     assert broker.looks > 60
     said = [note.at for note in house.said(Note) if "not read: the line is down" in note.sentence]
     assert said, "it is said"
-    gaps = [after - before for before, after in zip(said, said[1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(said)]
     assert min(gaps) >= UNREAD_AGAIN, "and for the same reason not at every try"
 
 
