@@ -34,7 +34,6 @@ from kitestring.engine.live_plan import Ears, LivePlan, core_of
 from kitestring.engine.recovery import read_story, restore
 from kitestring.engine.strategy_files import SHIPPED, read_strategy
 from kitestring.engine.watching import DayResult, NobodyWatches
-from kitestring.exchange.desk.kite_error import KiteError
 from kitestring.exchange.desk.order_settings import OrderSettings
 from kitestring.exchange.ledger import read_entries
 from kitestring.exchange.local_exchange import ExchangeSettings, LocalExchange, Switches
@@ -52,13 +51,13 @@ from kitestring.sim.day_plan import (
     FLAT_S,
     WELL_S,
     DayPlan,
-    HandTrade,
     at,
     timetable,
 )
 from kitestring.sim.event_trace import EventTrace
 from kitestring.sim.evidence import Death, Evidence, HouseOrder, Instrumental, Look, Sent
 from kitestring.sim.memory_network import Network
+from kitestring.sim.persons_hand import PersonsHand
 from kitestring.sim.power import Moment, MortalJournal, Power, PowerCut
 from kitestring.sim.random_market import RandomMarket
 from kitestring.sim.scripted_strategy import SCRIPTED
@@ -126,6 +125,7 @@ class World:
         self.stage = RehearsalStage(
             self.exchange, self.clock, script=Script(plan.faults, plan.seed)
         )
+        self.hand = PersonsHand(plan, self.exchange, self.stage, self.until)
         self.window = _Window()
         self.sent: list[Sent] = []
         self.looks: list[Look] = []
@@ -304,51 +304,6 @@ class World:
         await self.until(CALM_S)
         self.power.disarm()
 
-    async def trade_by_hand(self) -> None:
-        """The person's own orders, from the phone."""
-        for trade in sorted(self.plan.hand, key=lambda each: each.at_s):
-            await self.until(trade.at_s)
-            with suppress(KiteError):
-                self.stage.reach.order_from_phone(
-                    self.exchange.now(), "regular", _form(trade, self)
-                )
-
-    async def meddle(self) -> None:
-        """The person's hand on what is ours, wherever something is open at that moment."""
-        for each in sorted(self.plan.meddling, key=lambda each: each.at_s):
-            await self.until(each.at_s)
-            with suppress(KiteError):
-                if each.what == "cancels the stop":
-                    self._cancel_a_stop()
-                else:
-                    self._close_by_hand(some=each.what == "closes some")
-
-    def _close_by_hand(self, *, some: bool) -> None:
-        held = self.account()
-        for instrument in self.plan.instruments:
-            lots, rest = divmod(abs(held.get(f"{instrument.id}/MIS", 0)), instrument.lot_size)
-            lots = (lots + 1) // 2 if some else lots
-            if not lots or rest:
-                continue
-            side = "SELL" if held[f"{instrument.id}/MIS"] > 0 else "BUY"
-            trade = HandTrade(
-                at_s=0,
-                instrument=instrument.id,
-                side=side,
-                qty=min(lots * instrument.lot_size, instrument.freeze_qty or lots * 1_000_000),
-                at_market=True,
-            )
-            self.stage.reach.order_from_phone(self.exchange.now(), "regular", _form(trade, self))
-            return
-
-    def _cancel_a_stop(self) -> None:
-        now = self.exchange.now()
-        for row in self.exchange.desk.orders(now):
-            if row.get("tag") and row["status"] == "TRIGGER PENDING":
-                self.exchange.desk.cancel(now, "regular", str(row["order_id"]))
-                self.exchange.stirred()
-                return
-
     async def halt(self) -> None:
         """A halt, if the day has one."""
         halt = self.plan.halt
@@ -443,23 +398,6 @@ def look_at(label: str, now: int, core: TradingCore | None, account: dict[str, i
     )
 
 
-def _form(trade: HandTrade, world: World) -> dict[str, str]:
-    where, _, symbol = trade.instrument.partition(":")
-    px = int(world.plan.market.closes[trade.instrument]) // 10_000
-    away = -20 if trade.side == "BUY" else 20
-    fields = {
-        "exchange": where,
-        "tradingsymbol": symbol,
-        "transaction_type": trade.side,
-        "quantity": str(trade.qty),
-        "product": "MIS",
-        "validity": "DAY",
-    }
-    if trade.at_market:
-        return fields | {"order_type": "MARKET", "market_protection": "-1"}
-    return fields | {"order_type": "LIMIT", "price": str(px + away)}
-
-
 async def _played(world: World) -> Evidence:
     """The whole day, and what is known of it."""
     served = Served(
@@ -482,8 +420,8 @@ async def _played(world: World) -> Evidence:
         for name, each in (
             ("house keeper", world.keep_house()),
             ("plugs", world.pull_plugs()),
-            ("person", world.trade_by_hand()),
-            ("person's hand on ours", world.meddle()),
+            ("person", world.hand.trade()),
+            ("person's hand on ours", world.hand.meddle()),
             ("halt", world.halt()),
             ("healer", world.heal()),
             ("judge", world.look_around()),
