@@ -2,7 +2,7 @@
 
 Where the broker shows less of a position than we have booked, an exit for all of ours would open
 the opposite one. Until that is explained every exit of ours together is at most the broker's net,
-shared among the books in the day's order. What rests already is cut as well once two looks agree;
+shared among the books against the day's order. What rests already is cut as well once two looks agree;
 new exits at the market are cut from the first look on.
 """
 
@@ -29,11 +29,14 @@ _WHY: Final = "larger than what the broker confirms"
 def share_of(book: Book, due: Mapping[StrategyId, int], books: Iterable[Book], net: int) -> int:
     """How much of the broker's net quantity of a position is this book's.
 
+    What is missing is taken from the first books of the day, as it will be booked (``broker_view``):
+    an exit that is on its way by then must not be larger than what its book is left with.
+
     ``due``: what each book holds once all is told that the broker has counted already.
     """
     key, sign = key_of(book), 1 if book.net_qty > 0 else -1
     left = max(net * sign, 0)
-    for each in books:
+    for each in reversed(list(books)):
         if key_of(each) != key:
             continue
         share = min(max(due.get(each.strategy, each.net_qty) * sign, 0), left)

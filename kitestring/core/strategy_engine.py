@@ -33,7 +33,7 @@ from kitestring.domain.events import StrategyOff, StrategyReady
 from kitestring.domain.ids import InstrumentId, SignalId, StrategyId
 from kitestring.domain.instants import IST_OFFSET, MINUTE, Instant, ist, ist_clock
 from kitestring.domain.instruments import Instrument, Segment
-from kitestring.domain.money import UNITS_PER_RUPEE, Price, nearest_price
+from kitestring.domain.money import UNITS_PER_RUPEE, Price, nearest_price, on_tick_down, on_tick_up
 from kitestring.domain.sessions import Session
 from kitestring.domain.signals import Action, Decision, Signal
 
@@ -463,6 +463,11 @@ class StrategyEngine:
                 target = max(nearest_price(decision.target + away, tick), tick)
             if decision.trail is not None:
                 trail = max(nearest_price(decision.trail, tick), tick)
+                if stop is None and px:
+                    # A trail alone protects from the first fill on, not from the next close.
+                    long = action is Action.BUY
+                    stop = on_tick_down(px - trail, tick) if long else on_tick_up(px + trail, tick)
+                    stop = max(stop, tick)
         close_at = bar.close_at
         lasting = decision.exit_after_minutes
         day, minute = divmod((close_at + IST_OFFSET) // MINUTE, 1440)

@@ -48,6 +48,8 @@ LOOK_BEFORE: Final = 5 * SECOND
 """So long before a square-off the books are read once more."""
 LOOK_AGAIN: Final = 5 * SECOND
 """After books that could not be read."""
+UNREAD_AGAIN: Final = 60 * SECOND
+"""While they cannot be read for the same reason, it is said so often; another reason at once."""
 OLD_AFTER: Final = 45 * SECOND
 """Books that could not be read for so long are not believed: entries wait."""
 SILENT_AFTER: Final = 15 * SECOND
@@ -142,6 +144,8 @@ class LiveDay(DaySteps):
         self._looked_at: Instant = 0
         self._next_look: Instant = 0
         self._compared_at: Instant = 0
+        self._unread: tuple[str, Instant] = ("", 0)
+        """Why the books were not read, as it was last said, and when."""
         self._last_frame_at: Instant = 0
         self._silent = False
         self._flat_by: Instant = NEVER
@@ -391,11 +395,15 @@ class LiveDay(DaySteps):
         now = self._clock.now()
         if why:
             self._next_look = min(self._next_look, now + LOOK_AGAIN)
-            sentence = f"The broker's books were not read: {why}."
-            self.hear(Note(at=now, kind=f"{LIVE_NOTE}books", sentence=sentence))
+            said, said_at = self._unread
+            if why != said or now - said_at >= UNREAD_AGAIN:
+                self._unread = (why, now)
+                sentence = f"The broker's books were not read: {why.rstrip('.')}."
+                self.hear(Note(at=now, kind=f"{LIVE_NOTE}books", sentence=sentence))
             if now - self._compared_at >= OLD_AFTER:
                 self._compare()  # They are not believed for ever: the core hears how old they are.
             return
+        self._unread = ("", 0)
         # At once: a report that came in between would make the two differ.
         self._compare()
         if self.core.wants_snapshot:

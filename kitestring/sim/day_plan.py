@@ -65,6 +65,13 @@ class HandTrade(msgspec.Struct, frozen=True, kw_only=True):
     at_market: bool
 
 
+class Meddling(msgspec.Struct, frozen=True, kw_only=True):
+    """The person's hand on what is ours: it closes it, or some of it, or withdraws its stop."""
+
+    at_s: int
+    what: Literal["closes", "closes some", "cancels the stop"]
+
+
 class Halt(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody halts the house: by a word to it, or by the file that any program may write."""
 
@@ -84,6 +91,7 @@ class DayPlan(msgspec.Struct, frozen=True, kw_only=True):
     foreign: tuple[tuple[InstrumentId, str, int], ...]
     """Positions of others' making: instrument, product, quantity."""
     hand: tuple[HandTrade, ...]
+    meddling: tuple[Meddling, ...] = ()
     latency: Latency
     order_id_digits: Literal[15, 19, "both"]
     faults: tuple[Fault, ...] = ()
@@ -151,6 +159,7 @@ def plan_of(seed: int, *, everything: bool = False) -> DayPlan:
         account=OpeningChoice(cash=money(20_000_000)),
         foreign=_foreign(Dice(seed, "foreign"), names),
         hand=_hand(Dice(seed, "hand")),
+        meddling=_meddling(Dice(seed, "meddling")),
         latency=dice.one_of((Latency(), Latency(0.01, 0.03), Latency(0.06, 0.1))),
         order_id_digits=dice.one_of(_DIGITS),
         faults=tuple(
@@ -301,6 +310,18 @@ def _hand(dice: Dice) -> tuple[HandTrade, ...]:
             at_market=not dice.one_in(3),
         )
         for _ in range(dice.below(5))
+    )
+
+
+def _meddling(dice: Dice) -> tuple[Meddling, ...]:
+    if dice.below(4):
+        return ()
+    return tuple(
+        Meddling(
+            at_s=dice.between(60, CALM_S),
+            what=dice.one_of(("closes", "closes some", "cancels the stop")),
+        )
+        for _ in range(dice.between(1, 3))
     )
 
 

@@ -72,6 +72,8 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     marks: Mapping[str, int] = {}
     """The last prices the house values its positions at."""
     wants_snapshot: bool = False
+    frozen: tuple[str, ...] = ()
+    """Positions that the house has frozen, because nothing explains what the broker shows."""
     cells: Mapping[str, bytes] = {}
 
 

@@ -6,6 +6,7 @@ fault from being met. All end before the last phase of the day, which must find 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -33,13 +34,7 @@ LEFT_OUT: Final = MappingProxyType(
     }
 )
 """Kinds that no simulated day turns on, and why."""
-AWAITED: Final = MappingProxyType(
-    {
-        "rms_square_off": "after the broker has closed a position of ours the books are compared and"
-        " nothing more; taking it over is not built yet, and the house's own exit then opens the"
-        " other side (seeds 401 and 412 with everything on)",
-    }
-)
+AWAITED: Final[Mapping[str, str]] = MappingProxyType({})
 """Kinds that are drawn and then dropped, unless everything is asked for: found, and not mended yet."""
 _ROUTES: Final = (
     ("any", 25),

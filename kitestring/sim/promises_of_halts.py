@@ -6,8 +6,9 @@ from collections import defaultdict
 from typing import Final
 
 from kitestring.broker.governor import Limits
+from kitestring.core.risk_engine import NOT_ARMED
 from kitestring.domain.events import OperatorCommand, OperatorWord
-from kitestring.domain.instants import MINUTE, SECOND, Instant
+from kitestring.domain.instants import MINUTE, NEVER, SECOND, Instant
 from kitestring.domain.orders import Purpose
 from kitestring.domain.verdicts import Blocked, HaltSession
 from kitestring.sim.day_plan import WELL_S, at
@@ -19,10 +20,10 @@ _ON_THE_WAY: Final = SECOND
 _TOO_MANY: Final = 429
 
 
-def _entries_after(day: Evidence, since: Instant, what: str) -> Found:
+def _entries_after(day: Evidence, since: Instant, what: str, until: Instant = NEVER) -> Found:
     slow = 60 * SECOND if day.plan.lines else 0
     for sent in day.sent:
-        if sent.method != "POST" or sent.at <= since + _ON_THE_WAY + slow:
+        if sent.method != "POST" or not since + _ON_THE_WAY + slow < sent.at < until:
             continue
         command = day.placed.get(sent.tag)
         if command is None or command.intent.purpose is not Purpose.ENTRY:
@@ -33,9 +34,23 @@ def _entries_after(day: Evidence, since: Instant, what: str) -> Found:
 def losses_end_entries(day: Evidence) -> Found:
     """I14. Once the loss of the day is reached nothing new is opened until tomorrow."""
     for moment, fact in day.facts():
-        if isinstance(fact, HaltSession):
+        if isinstance(fact, HaltSession) and fact.code != NOT_ARMED:
             yield from _entries_after(day, moment, f"the halt {fact.code!r}")
             return
+
+
+def unarmed_enters_nothing(day: Evidence) -> Found:
+    """A house that is not armed, or whose session died, opens nothing until it is armed again."""
+    since: Instant | None = None
+    for moment, fact in day.facts():
+        if isinstance(fact, HaltSession):
+            since = moment if fact.code == NOT_ARMED else None
+        elif isinstance(fact, OperatorCommand) and fact.word is OperatorWord.ARM:
+            if since is not None:
+                yield from _entries_after(day, since, "it was disarmed", moment)
+            since = None
+    if since is not None:
+        yield from _entries_after(day, since, "it was disarmed")
 
 
 def a_halt_holds(day: Evidence) -> Found:

@@ -136,6 +136,8 @@ def filled_once(day: Evidence) -> Found:
     for at, fact in day.facts():
         if not isinstance(fact, Fill):
             continue
+        if fact.cl_ord_id not in day.placed:
+            continue  # of somebody else's order: ``others_booked_once``
         key = (fact.qty, int(fact.px))
         booked[fact.cl_ord_id][key] += 1
         if booked[fact.cl_ord_id][key] > real[fact.cl_ord_id][key]:
@@ -148,6 +150,31 @@ def filled_once(day: Evidence) -> Found:
                 ),
             )
         told.add(fact.fill_id)
+
+
+def others_booked_once(day: Evidence) -> Found:
+    """I6, of others. What the broker or a person closed of ours is booked at its prices, never more.
+
+    A trade of theirs may be booked in parts, one for each of our books that it closed.
+    """
+    real: Counter[tuple[str, int]] = Counter()
+    for owner in ("broker", "person"):
+        for entry, order in day.trades(owner):
+            real[order.order_id, int(entry.last_px)] += entry.last_qty
+    booked: Counter[tuple[str, int]] = Counter()
+    for at, fact in day.facts():
+        if not isinstance(fact, Fill) or fact.cl_ord_id in day.placed:
+            continue
+        key = (str(fact.cl_ord_id), int(fact.px))
+        booked[key] += fact.qty
+        if booked[key] > real[key]:
+            yield (
+                at,
+                (
+                    f"{booked[key]} of {key[0]} at {key[1] / 10_000:g} were booked as ours;"
+                    f" {real[key]} have traded"
+                ),
+            )
 
 
 def nothing_forgotten(day: Evidence) -> Found:

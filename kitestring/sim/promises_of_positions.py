@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Final
 
-from kitestring.domain.events import BrokerSnapshot
+from kitestring.broker.order_book_merge import ABSENT_QUIET_AFTER_S
+from kitestring.domain.events import BrokerSnapshot, Note
+from kitestring.domain.ids import ClOrdId
 from kitestring.domain.instants import SECOND, Instant
 from kitestring.domain.money import charge_as_money
 from kitestring.domain.orders import Product, Purpose, Side
@@ -19,6 +21,8 @@ from kitestring.sim.random_market import listed_on
 
 NAKED_MAX: Final = 5 * SECOND
 """How long a position whose strategy wants a stop may be without one, when nothing is wrong."""
+_ASKED_FOR: Final = (round(ABSENT_QUIET_AFTER_S) + 30) * SECOND
+"""How long an order without an answer may be looked for; start and reads of the books included."""
 _DRIFT: Final = 1.08
 """How far the market may have moved between our decision and the exchange's accepting it."""
 
@@ -37,26 +41,41 @@ def _disagreements(day: Evidence, look: Look) -> Found:
     ours: dict[str, int] = defaultdict(int)
     for book in look.books:
         ours[f"{book.instrument}/MIS"] += book.net
-    traded = _owned(day, look.at)
-    for name in sorted(set(ours) | {f"{each}/MIS" for each in traded}):
-        theirs = look.account.get(name, 0) - day.foreign.get(name, 0)
-        if theirs != ours.get(name, 0):
-            yield (
-                look.at,
-                f"{look.label}: {name} is {theirs} at the exchange and {ours.get(name, 0)} with us",
-            )
+    owned = _owned(day, look.at)
+    for name in sorted(set(ours) | {f"{each}/MIS" for each in owned}):
+        held, there = ours.get(name, 0), look.account.get(name, 0)
+        mine = owned.get(name.removesuffix("/MIS"), 0)
+        if held != mine and name not in look.frozen:
+            yield look.at, f"{look.label}: {name} is {mine} by its trades and {held} with us"
+        elif name not in look.frozen and (abs(there) < abs(held) or there * held < 0):
+            yield look.at, f"{look.label}: {name} is {there} at the exchange and {held} with us"
+        elif there - day.foreign.get(name, 0) != mine and name not in _touched(day):
+            yield look.at, f"{look.label}: {name} is {there} at the exchange, and {mine} are ours"
+
+
+def _touched(day: Evidence) -> set[str]:
+    """Positions of the house's contracts in which somebody else has traded as well."""
+    return {
+        f"{order.instrument}/{order.product}"
+        for order in day.real.values()
+        if order.owner != "ours"
+    }
 
 
 def _owned(day: Evidence, by: Instant) -> dict[str, int]:
-    """What is ours by the exchange's trades, what the broker closed of it taken off."""
+    """What is ours by the exchange's trades, and by those of others that were booked as ours.
+
+    What is booked of others is judged by ``others_booked_once``, and that nothing is missing from it
+    by what the account holds.
+    """
     net: dict[str, int] = defaultdict(int)
     for entry, order in day.strokes():
-        mine = order.owner == "ours" or (
-            order.owner == "broker"
-            and order.instrument in {row.instrument for row in day.plan.strategies}
-        )
-        if entry.what is What.TRADE and mine and entry.at <= by and order.product == "MIS":
+        mine = order.owner == "ours" and order.product == "MIS"
+        if entry.what is What.TRADE and mine and entry.at <= by:
             net[order.instrument] += order.side * entry.last_qty
+    for moment, fact in day.facts():
+        if isinstance(fact, Fill) and fact.cl_ord_id not in day.placed and moment <= by:
+            net[fact.instrument] += fact.side.sign * fact.qty
     return net
 
 
@@ -77,9 +96,11 @@ def failure_is_not_empty(day: Evidence) -> Found:
     """I9. A book that could not be read, or was old, moves no position: only real trades do."""
     net: dict[str, int] = defaultdict(int)
     first: dict[str, list[tuple[Instant, int]]] = defaultdict(list)
-    for entry, order in day.trades():
-        net[order.tag] += entry.last_qty
-        first[order.tag].append((entry.at, net[order.tag]))
+    for entry, order in day.strokes():
+        if entry.what is What.TRADE:
+            name = order.tag if order.owner == "ours" else order.order_id
+            net[name] += entry.last_qty
+            first[name].append((entry.at, net[name]))
     booked: dict[str, int] = defaultdict(int)
     for moment, fact in day.facts():
         if isinstance(fact, BrokerSnapshot) and not fact.trusted and (fact.orders and not fact.why):
@@ -214,6 +235,8 @@ def protected(day: Evidence) -> Found:
                     f"{book.strategy} is flat in {book.instrument}; an exit for {covered} waits",
                 )
             if book.net and book.wants_stop and not book.leaving and covered != abs(book.net):
+                if covered < abs(book.net) and _asks_for(day, book.strategy, look):
+                    continue
                 yield (
                     look.at,
                     (
@@ -221,6 +244,32 @@ def protected(day: Evidence) -> Found:
                         f" exits for {covered} wait"
                     ),
                 )
+
+
+def _asks_for(day: Evidence, strategy: str, look: Look) -> bool:
+    """An exit without an answer is looked for, never sent again, as long as it may still appear.
+
+    Only for so long, counted from the last restart, and only if a person was told.
+    """
+    lives_since = max((death.at for death in day.deaths if death.at <= look.at), default=0)
+    for order in look.orders:
+        command = day.placed.get(ClOrdId(order.tag))
+        if command is None or order.over or not order.is_exit or order.tag in _arrived(day):
+            continue
+        asked_at = max(command.approved.at, lives_since)
+        if command.intent.strategy == strategy and look.at - asked_at <= _ASKED_FOR:
+            return any(
+                isinstance(fact, Note)
+                and fact.kind == "unprotected position"
+                and f" of {strategy} " in fact.sentence
+                for moment, fact in day.facts()
+                if command.approved.at <= moment <= look.at
+            )
+    return False
+
+
+def _arrived(day: Evidence) -> set[str]:
+    return {real.tag for real in day.real.values()}
 
 
 def _covered(day: Evidence, strategy: str, instrument: str, by: Instant) -> int:
@@ -263,7 +312,7 @@ def results_are_exact(day: Evidence) -> Found:
             net[order.instrument] += order.side * entry.last_qty
             value[order.order_id] += entry.last_qty * entry.last_px
             orders[order.order_id] = order
-        if any(order.owner == "broker" for order in day.real.values()):
+        if _touched(day) & {f"{row.instrument}/MIS" for row in day.plan.strategies}:
             continue
         worth = sum(qty * look.marks.get(name, 0) for name, qty in net.items() if qty)
         if look.realised + look.unrealised != cash + worth:

@@ -34,7 +34,6 @@ from kitestring.engine.live_plan import Ears, LivePlan, core_of
 from kitestring.engine.recovery import read_story, restore
 from kitestring.engine.strategy_files import SHIPPED, read_strategy
 from kitestring.engine.watching import DayResult, NobodyWatches
-from kitestring.exchange.desk.kite_error import KiteError
 from kitestring.exchange.desk.order_settings import OrderSettings
 from kitestring.exchange.ledger import read_entries
 from kitestring.exchange.local_exchange import ExchangeSettings, LocalExchange, Switches
@@ -52,13 +51,13 @@ from kitestring.sim.day_plan import (
     FLAT_S,
     WELL_S,
     DayPlan,
-    HandTrade,
     at,
     timetable,
 )
 from kitestring.sim.event_trace import EventTrace
 from kitestring.sim.evidence import Death, Evidence, HouseOrder, Instrumental, Look, Sent
 from kitestring.sim.memory_network import Network
+from kitestring.sim.persons_hand import PersonsHand
 from kitestring.sim.power import Moment, MortalJournal, Power, PowerCut
 from kitestring.sim.random_market import RandomMarket
 from kitestring.sim.scripted_strategy import SCRIPTED
@@ -126,6 +125,7 @@ class World:
         self.stage = RehearsalStage(
             self.exchange, self.clock, script=Script(plan.faults, plan.seed)
         )
+        self.hand = PersonsHand(plan, self.exchange, self.stage, self.until)
         self.window = _Window()
         self.sent: list[Sent] = []
         self.looks: list[Look] = []
@@ -135,7 +135,6 @@ class World:
         self.restart_writes: int | None = None
         self.result: DayResult | None = None
         self._engine_class = engine
-        self._engine: LiveEngine | None = None
         self._lives = 0
         self.over = False
         self._token = Secret("")
@@ -250,18 +249,16 @@ class World:
         )
 
     def log_in(self) -> None:
-        """The person logs in; a house that runs is started again with the new token."""
+        """The person logs in, in another terminal: a house that runs takes the new token by itself."""
         self._token = Secret(
             self.exchange.sessions.log_in(self.clock.now(), "kitestring").access_token
         )
-        if self._engine is not None:
-            self._engine.stop()
 
     async def keep_house(self) -> None:
         """Start the house, and again whenever it has ended before its day has."""
         while not self.over and self._lives < _LIVES_MAX:
             self._lives += 1
-            engine = self._engine = self._new_engine(first=self._lives == 1)
+            engine = self._new_engine(first=self._lives == 1)
             task = asyncio.create_task(engine.start(NobodyWatches()), name="house")
             self.power.supply(task)
             wait_s = 0.5
@@ -283,8 +280,6 @@ class World:
                     self.result = result
                     return
                 self._died("stopped by the person", planned=True)
-            finally:
-                self._engine = None
             await asyncio.sleep(wait_s)
 
     _down_s = 1.0
@@ -308,15 +303,6 @@ class World:
             self.power.arm(crash)
         await self.until(CALM_S)
         self.power.disarm()
-
-    async def trade_by_hand(self) -> None:
-        """The person's own orders, from the phone."""
-        for trade in sorted(self.plan.hand, key=lambda each: each.at_s):
-            await self.until(trade.at_s)
-            with suppress(KiteError):
-                self.stage.reach.order_from_phone(
-                    self.exchange.now(), "regular", _form(trade, self)
-                )
 
     async def halt(self) -> None:
         """A halt, if the day has one."""
@@ -408,24 +394,8 @@ def look_at(label: str, now: int, core: TradingCore | None, account: dict[str, i
         equity=int(core.equity),
         marks={name: int(view.last_px) for name, view in core.market.views.items()},
         wants_snapshot=core.wants_snapshot,
+        frozen=tuple(core.view.state.frozen),
     )
-
-
-def _form(trade: HandTrade, world: World) -> dict[str, str]:
-    where, _, symbol = trade.instrument.partition(":")
-    px = int(world.plan.market.closes[trade.instrument]) // 10_000
-    away = -20 if trade.side == "BUY" else 20
-    fields = {
-        "exchange": where,
-        "tradingsymbol": symbol,
-        "transaction_type": trade.side,
-        "quantity": str(trade.qty),
-        "product": "MIS",
-        "validity": "DAY",
-    }
-    if trade.at_market:
-        return fields | {"order_type": "MARKET", "market_protection": "-1"}
-    return fields | {"order_type": "LIMIT", "price": str(px + away)}
 
 
 async def _played(world: World) -> Evidence:
@@ -450,7 +420,8 @@ async def _played(world: World) -> Evidence:
         for name, each in (
             ("house keeper", world.keep_house()),
             ("plugs", world.pull_plugs()),
-            ("person", world.trade_by_hand()),
+            ("person", world.hand.trade()),
+            ("person's hand on ours", world.hand.meddle()),
             ("halt", world.halt()),
             ("healer", world.heal()),
             ("judge", world.look_around()),

@@ -64,6 +64,9 @@ class SharedAccount:
         self.held_back: list = []
         self.exits: list[tuple[int, int, int]] = []
         """Of each exit that filled: its signed quantity, what was owned, the broker's net before it."""
+        self.looked = True
+        """Whether the books were looked at since our last entry: what an exit of it can know."""
+        self.exits_looked: list[bool] = []
 
     # ── what happens ─────────────────────────────────────────────────────────────────────────
 
@@ -153,6 +156,7 @@ class SharedAccount:
         return self
 
     def look(self, *, trusted=True, times=1):
+        self.looked = self.looked or (trusted and times > 0)
         for _ in range(times):
             self.now += SECOND
             net = {f"{ACME.id}/{self.product}": self.net} if self.net else {}
@@ -237,6 +241,9 @@ class SharedAccount:
         order.filled, order.status = order.qty, "FILLED"
         if order.purpose is not Purpose.ENTRY:
             self.exits.append((qty * order.side.sign, self.owned, self.net))
+            self.exits_looked.append(self.looked)
+        else:
+            self.looked = False
         self.net += qty * order.side.sign
         self._tell(
             order, ExecType.TRADE, exec_id=f"X{order.tag}", last_qty=qty, last_px=self.px,

@@ -122,6 +122,18 @@ def test_a_fill_that_is_told_late_takes_nothing_from_what_is_confirmed():
     assert (account.owned, account.net) == (0, 0)
 
 
+def test_an_exit_on_its_way_is_never_larger_than_what_the_booking_leaves_its_book():
+    """Fourteen of both were sold by hand: ten of the first book, as they will be booked."""
+    account = SharedAccount("2 BUY stop=-5; 4 EXIT", "2 BUY stop=-9").until("09:18:56")
+    account.by_hand(SELL, 14).look()
+    account.until("09:19:03")
+    assert account.exits == [], "what the first book has left after the booking is nothing"
+    account.look()
+    assert (account.owned, account.net) == (6, 6)
+    assert account.core.portfolio.books["two"].net_qty == 6
+    assert account.stops == [6]
+
+
 # ── nothing explains it ──────────────────────────────────────────────────────────────────────
 
 

@@ -53,14 +53,22 @@ def take(account, what, one, two):
                       ("market", 490, 90), ("resolve", "flatten", 0)])  # fmt: skip
 @example(SCRIPTS[1], [("market", 500, 90), ("market", 500, 90), ("bought", 15, False),
                       ("vanished", 12, 2), ("flatten", 0, 0)])  # fmt: skip
+@example(SCRIPTS[0], [("market", 490, 57), ("bought", 10, False), ("market", 490, 56),
+                      ("flatten", 0, 0)])  # fmt: skip
+@example(SCRIPTS[0], [("market", 490, 57), ("bought", 10, False), ("market", 490, 56),
+                      ("vanished", 0, 0), ("flatten", 0, 0)])  # fmt: skip
 def test_no_exit_exceeds_what_we_own_and_what_the_broker_holds(scripts, steps):
     account = SharedAccount(*scripts).until("09:18:05")
     for what, one, two in steps:
         take(account, what, one, two)
     account.look(times=2)
-    for qty, owned, net in account.exits:
+    for (qty, owned, net), looked in zip(account.exits, account.exits_looked, strict=True):
         assert qty * owned < 0, "it closes what we own"
         assert abs(qty) <= abs(owned), (qty, owned)
+        if not looked:
+            # Our entry was netted against what a person held before it. Nobody has looked since, and
+            # to buy back what we have just sold gives the person's position back: it is right.
+            continue
         assert qty * net < 0, "and what is there"
         assert abs(qty) <= abs(net), (qty, net)
     resting = sum(account.stops)

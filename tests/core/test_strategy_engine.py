@@ -365,6 +365,19 @@ def test_levels_of_another_instrument_are_carried_over_as_distances() -> None:
     assert signal.trail_by == 450_000
 
 
+def test_a_trail_alone_is_a_stop_from_the_entry_on() -> None:
+    long = one_signal("    return state, buy('x', trail=3.33)", close=90.0, px=100.07)
+    assert (long.stop_px, long.trail_by) == (967_000, 33_500)
+    short = one_signal("    return state, sell('x', trail=3.33)", close=90.0, px=100.07)
+    assert (short.stop_px, short.trail_by) == (1_034_500, 33_500)
+    far = one_signal("    return state, buy('x', trail=500.0)", px=100)
+    assert far.stop_px == 500  # the lowest tick
+    given = one_signal("    return state, buy('x', stop=98.0, trail=3.0)", px=100)
+    assert given.stop_px == 980_000
+    no_price = one_signal("    return state, buy('x', trail=3.0)", px=0)
+    assert no_price.stop_px is None
+
+
 def test_a_level_carried_below_zero_stands_on_the_lowest_tick() -> None:
     signal = one_signal(
         "    return state, buy('x', stop=21_700.0)",

@@ -1,6 +1,7 @@
 """The live loop alone: one inbox, time from a clock, and what it does while somebody is slow."""
 
 import asyncio
+from itertools import pairwise
 
 import msgspec
 from house_day import ACME, RELAXED, HouseDay, clock, frame, scripted, sessions, tick
@@ -9,7 +10,7 @@ from kitestring.domain.bars import Bar
 from kitestring.domain.events import Gap, Note, SessionEnded
 from kitestring.domain.instants import SECOND
 from kitestring.domain.money import price
-from kitestring.engine.live_day import LiveDay
+from kitestring.engine.live_day import UNREAD_AGAIN, LiveDay
 from kitestring.engine.replay import replay
 from kitestring.exchange.wire.exchange_clock import ExchangeClock
 from kitestring.sim.virtual_world import live
@@ -113,7 +114,29 @@ def test_books_that_cannot_be_read_are_said_and_tried_again():
     house, broker = lived(slow={"failing": "the line is down"})
     assert house.positions == {}
     assert broker.looks > 60
-    assert any("the line is down" in note.sentence for note in house.said(Note))
+    said = [note.at for note in house.said(Note) if "not read: the line is down" in note.sentence]
+    assert said, "it is said"
+    gaps = [after - before for before, after in pairwise(said)]
+    assert min(gaps) >= UNREAD_AGAIN, "and for the same reason not at every try"
+
+
+def test_books_that_fail_for_another_reason_are_said_at_once():
+    async def hold(day, now):
+        for text, reason in (("09:17:02", "no route"), ("09:17:20", ""), ("09:17:30", "no route")):
+            await now.wait_until(clock(text))
+            day._live_broker.failing = reason
+            day._next_look = 0
+            day.wake()
+
+    house, _ = lived(slow={"failing": "the line is down"}, hold=(hold,))
+    said = [
+        note.at
+        for note in house.said(Note)
+        if "not read: no route" in note.sentence and note.at < clock("09:18")
+    ]
+    assert len(said) == 2
+    assert said[0] < clock("09:17:10"), "another reason"
+    assert said[1] > clock("09:17:30"), "and again after they were read"
 
 
 def test_silence_is_said_once_and_told_as_a_gap_when_ticks_return():

@@ -6,14 +6,16 @@ import pytest
 from kitestring.broker import order_traffic
 from kitestring.broker.kite_client import KiteClient
 from kitestring.broker.kite_outcomes import Acked, NotSent
-from kitestring.domain.events import OperatorCommand, OperatorWord, Reports
+from kitestring.core.broker_view import BrokerView
+from kitestring.core.exits import Exits
+from kitestring.domain.events import Note, OperatorCommand, OperatorWord, Reports
 from kitestring.domain.instants import SECOND
 from kitestring.domain.orders import Order, OrdStatus, Purpose
 from kitestring.domain.positions import Fill
 from kitestring.domain.verdicts import Blocked, HaltPolicy, HaltSession, PlaceOrder
 from kitestring.exchange.ledger import What
 from kitestring.exchange.wire.faults import Fault
-from kitestring.sim.day_plan import Halt, plan_of
+from kitestring.sim.day_plan import Halt, Meddling, plan_of
 from kitestring.sim.invariants import PROMISES, broken
 from kitestring.sim.power import MortalJournal
 from kitestring.sim.simulated_day import simulate
@@ -23,9 +25,14 @@ QUIET = 7
 """A day on which nothing is asked to go wrong and much is traded."""
 
 
+def quiet(**fields):
+    """Its plan; nobody but the house touches what is the house's, unless asked for."""
+    return changed(plan_of(QUIET), **{"meddling": (), **fields})
+
+
 @pytest.fixture(scope="module")
 def good():
-    day = simulate(plan_of(QUIET))
+    day = simulate(quiet())
     assert broken(day) == []
     return day
 
@@ -183,6 +190,25 @@ def a_loss_ignored(day):
     )
 
 
+def disarmed_and_ignored(day):
+    return after_the_first(
+        day,
+        lambda at: HaltSession(
+            code="NOT_ARMED", sentence="no session", policy=HaltPolicy.KEEP_PROTECTED, at=at
+        ),
+    )
+
+
+def a_trade_of_nobody(day):
+    def foreign(commit):
+        return [
+            changed(fact, cl_ord_id="no-such-order") if isinstance(fact, Fill) else fact
+            for fact in commit.facts
+        ]
+
+    return with_facts(day, foreign)
+
+
 def a_halt_ignored(day):
     return after_the_first(day, lambda at: OperatorCommand(at=at, word=OperatorWord.HALT))
 
@@ -228,6 +254,7 @@ PLANTED = {
     "I4": called_rejected,
     "I5": lives_again,
     "I6": booked_twice,
+    "I6b": a_trade_of_nobody,
     "I7": forgotten,
     "I8": a_lot_off,
     "I9": booked_before_it_traded,
@@ -238,6 +265,7 @@ PLANTED = {
     "I12b": never_squared_off,
     "I13": a_paisa_off,
     "I14": a_loss_ignored,
+    "I14b": disarmed_and_ignored,
     "I15": a_halt_ignored,
     "I16": unexplained,
     "I17": the_file_ignored,
@@ -269,7 +297,7 @@ def test_an_order_sent_again_after_a_time_out_is_found(monkeypatch):
         return outcome if isinstance(outcome, Acked) else await place(self, fields, variety, **more)
 
     monkeypatch.setattr(KiteClient, "place", again)
-    plan = changed(plan_of(QUIET), faults=(Fault(kind="timed_out_400", route="POST /orders/*"),))
+    plan = changed(quiet(), faults=(Fault(kind="timed_out_400", route="POST /orders/*"),))
     assert "I2" in numbers(simulate(plan))
 
 
@@ -281,7 +309,7 @@ def test_an_order_that_no_disk_holds_is_found(monkeypatch):
         return self.count + 1 if placed else commit(self, step)
 
     monkeypatch.setattr(MortalJournal, "commit", lazy)
-    assert "I1" in numbers(simulate(plan_of(QUIET)))
+    assert "I1" in numbers(simulate(quiet()))
 
 
 def test_a_time_out_taken_for_a_rejection_is_found(monkeypatch):
@@ -292,7 +320,7 @@ def test_a_time_out_taken_for_a_rejection_is_found(monkeypatch):
         return outcome if isinstance(outcome, Acked) else NotSent(why="the answer was not good")
 
     monkeypatch.setattr(KiteClient, "place", sure)
-    plan = changed(plan_of(QUIET), faults=(Fault(kind="timed_out_400", route="POST /orders/*"),))
+    plan = changed(quiet(), faults=(Fault(kind="timed_out_400", route="POST /orders/*"),))
     assert numbers(simulate(plan)) & {"I4", "I5", "I7", "I8"}
 
 
@@ -305,11 +333,36 @@ def test_an_exit_of_twice_the_size_is_found(monkeypatch):
 
     place_fields = order_traffic.place_fields
     monkeypatch.setattr(order_traffic, "place_fields", doubled)
-    assert "I11" in numbers(simulate(plan_of(QUIET)))
+    assert "I11" in numbers(simulate(quiet()))
 
 
 def test_a_halt_that_nobody_heeds_is_found(monkeypatch):
-    plan = changed(plan_of(QUIET), halt=Halt(at_s=70, by_file=True))
+    plan = changed(quiet(), halt=Halt(at_s=70, by_file=True))
     assert broken(simulate(plan)) == []
     monkeypatch.setattr(HaltFile, "stands", False)
     assert "I17" in numbers(simulate(plan))
+
+
+def test_a_position_closed_by_hand_that_nobody_notices_is_found(monkeypatch):
+    plan = quiet(meddling=(Meddling(at_s=470, what="closes"),))
+    day = simulate(plan)
+    assert broken(day) == []
+    booked = [
+        fact
+        for _, fact in day.facts()
+        if isinstance(fact, Fill) and fact.cl_ord_id not in day.placed
+    ]
+    assert booked, "the person closed something of ours"
+    monkeypatch.setattr(BrokerView, "_certain", lambda *_: None)
+    assert "I8" in numbers(simulate(plan))
+
+
+def test_a_stop_withdrawn_by_hand_that_is_not_sent_again_is_found(monkeypatch):
+    plan = quiet(meddling=(Meddling(at_s=470, what="cancels the stop"),))
+    day = simulate(plan)
+    assert broken(day) == []
+    assert any(
+        isinstance(fact, Note) and fact.kind == "cancelled by hand" for _, fact in day.facts()
+    )
+    monkeypatch.setattr(Exits, "_stop_orders", lambda *_: [])
+    assert "I12" in numbers(simulate(plan))
