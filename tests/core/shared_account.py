@@ -66,7 +66,6 @@ class SharedAccount:
         """Of each exit that filled: its signed quantity, what was owned, the broker's net before it."""
         self.looked = True
         """Whether the books were looked at since our last entry: what an exit of it can know."""
-        self.exits_looked: list[bool] = []
 
     # ── what happens ─────────────────────────────────────────────────────────────────────────
 
@@ -241,7 +240,6 @@ class SharedAccount:
         order.filled, order.status = order.qty, "FILLED"
         if order.purpose is not Purpose.ENTRY:
             self.exits.append((qty * order.side.sign, self.owned, self.net))
-            self.exits_looked.append(self.looked)
         else:
             self.looked = False
         self.net += qty * order.side.sign
