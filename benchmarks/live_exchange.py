@@ -63,8 +63,11 @@ class Stairs:
         self.last = self.listed[-1].id
         self.level = FIRST
         self.latest: dict[InstrumentId, Tick] = {}
+        self.board_row = -1
         self.climbing = False
         """The frame being shown is one that climbs."""
+        self.frames_handed: list[float] = []
+        """Every message of ticks."""
         self.handed: list[float] = []
         self.arrived: list[float] = []
         """Sell orders."""
@@ -115,10 +118,12 @@ class Stairs:
 
     def ticks(self, connection: FeedConnection, rows: Ints, message: bytes) -> Iterable[bytes]:
         """Note when the frame of a step leaves; it is handed to the socket right after."""
-        del connection, rows
-        if self.climbing and len(message) > 2:
+        del connection
+        at = time.perf_counter()
+        self.frames_handed.append(at)
+        if self.climbing and int(self.board_row) in rows:
             self.climbing = False
-            self.handed.append(time.perf_counter())
+            self.handed.append(at)
         return (message,)
 
     def update(self, connection: FeedConnection, text: str) -> Iterable[str]:
@@ -187,16 +192,20 @@ class Program:
                 self.clock.set_speed(asked.speed)
                 return self._time()
             case "climb":
+                row = self.exchange.board.row_of(self.stairs.last)
+                assert row is not None, "somebody watches it"
+                self.stairs.board_row = row
                 ticks = self.stairs.climb(asked.instruments, now)
                 self.stairs.expect(ticks)
                 self.served.app[PUMP].insert(ticks)
                 return {"level": self.stairs.level}
             case "noted":
-                return {"handed": self.stairs.handed, "arrived": self.stairs.arrived}
-            case "forget":
-                self.stairs.handed.clear()
-                self.stairs.arrived.clear()
-                return {}
+                stairs = self.stairs
+                return {
+                    "handed": stairs.handed,
+                    "arrived": stairs.arrived,
+                    "frames": stairs.frames_handed,
+                }
             case "orders":
                 return [dict(row) for row in self.exchange.desk.orders(now)]
             case "held":

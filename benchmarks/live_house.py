@@ -24,21 +24,22 @@ from benchmarks.house import DAY, manifest
 from benchmarks.live_exchange import MINUTES
 from kitestring.broker.kite_settings import local_settings
 from kitestring.broker.secret_text import Secret
+from kitestring.core import order_manager
 from kitestring.core.settings import DaySettings, RiskSettings, StrategySettings
 from kitestring.core.strategy import Inputs, StrategyDefinition
-from kitestring.domain.events import OperatorCommand, OperatorWord
+from kitestring.domain.events import Fact, OperatorCommand, OperatorWord
 from kitestring.domain.ids import StrategyId
 from kitestring.domain.instants import SECOND, Instant
 from kitestring.domain.instruments import Instrument, Segment
 from kitestring.domain.money import money
-from kitestring.domain.orders import Side
+from kitestring.domain.orders import Order, Side
 from kitestring.domain.ports import Commit
-from kitestring.domain.signals import Action, Decision, buy, hold
+from kitestring.domain.signals import Decision, buy, hold
 from kitestring.domain.ticks import TickFrame
 from kitestring.domain.verdicts import PlaceOrder
 from kitestring.engine.control_socket import ControlSocket
 from kitestring.engine.halt_watch import HaltWatch
-from kitestring.engine.kite_link import open_kite
+from kitestring.engine.kite_link import KiteLink, open_kite
 from kitestring.engine.live_day import Heard, LiveDay
 from kitestring.engine.live_engine import LiveEngine
 from kitestring.engine.live_plan import Ears, LiveLink, LivePlan
@@ -94,11 +95,10 @@ STAIRS: Final = StrategyDefinition(
     idea="Always long; each strategy leaves one step above the one before.",
     params_type=Stair,
     state_type=Nothing,
-    indicators=lambda params: {},
-    history=lambda params: 0,
+    indicators=lambda _: {},
+    history=lambda _: 0,
     decide=_decide,
 )
-assert Action.BUY
 
 
 def climbers(on: Instrument, count: int) -> tuple[StrategySettings, ...]:
@@ -173,14 +173,19 @@ class SharedClock:
 class Exchange:
     """The exchange's program, and the words it knows."""
 
-    def __init__(self, program: asyncio.subprocess.Process, opened: dict[str, object]) -> None:
+    def __init__(
+        self, program: asyncio.subprocess.Process | None, opened: dict[str, object]
+    ) -> None:
         self.program = program
+        self.told = opened
+        """How it can be found, for one more program."""
         self.root = f"http://127.0.0.1:{opened['port']}"
         self.token = Secret(str(opened["token"]))
         self.clock = SharedClock({key: float(str(opened[key])) for key in ("at", "perf", "speed")})
 
     async def say(self, word: str, **more: object) -> object:
         """Say a word and return what is answered."""
+        assert self.program is not None, "another program speaks with it"
         stdin, stdout = self.program.stdin, self.program.stdout
         assert stdin is not None
         assert stdout is not None
@@ -188,6 +193,7 @@ class Exchange:
         answer = json.loads(await stdout.readline())
         if word == "speed":
             self.clock.follow(answer)
+            self.told |= answer
         return answer
 
 
@@ -220,10 +226,12 @@ class Marks:
         """Frame in the inbox, step ready, durable, shown to the guard: of every sell order."""
         self.shown: list[float] = []
         """What telling the guard cost, of every commit."""
-        self.late: list[float] = []
-        """Of every frame, exchange seconds from its stamp to the inbox."""
+        self.frames: list[float] = []
+        """When each frame was in the inbox."""
         self.ready = asyncio.Event()
         self.day: LiveDay | None = None
+        self.told: list[Fact] = []
+        """Everything written since the start."""
         self.written: SqliteJournal | None = None
         self._durable = 0.0
 
@@ -233,13 +241,13 @@ class Marks:
         del paths
         hear = day.hear
 
-        def heard(fact: Heard) -> None:
-            if isinstance(fact, TickFrame):
+        def noted(heard: Heard) -> None:
+            if isinstance(heard, TickFrame):
                 self.frame = time.perf_counter()
-                self.late.append((day.now() - fact.ticks[-1].event_at) / SECOND)
-            hear(fact)
+                self.frames.append(self.frame)
+            hear(heard)
 
-        day.hear = heard  # type: ignore[method-assign]
+        day.hear = noted  # type: ignore[method-assign]
         day.before_sending.insert(0, self._is_durable)
         day.before_sending.append(self._is_shown)
         self.day = day
@@ -254,7 +262,9 @@ class Marks:
         del number
         now = time.perf_counter()
         self.shown.append(now - self._durable)
-        if any(isinstance(fact, PlaceOrder) and fact.intent.side is Side.SELL for fact in commit.facts):
+        if any(
+            isinstance(fact, PlaceOrder) and fact.intent.side is Side.SELL for fact in commit.facts
+        ):
             self.out.append((self.frame, self.write, self._durable, now))
 
     def journal(self, path: Path, run_key: str) -> SqliteJournal:
@@ -264,6 +274,7 @@ class Marks:
         class Journal(SqliteJournal):
             def commit(self, commit: Commit) -> int:
                 marks.write = time.perf_counter()
+                marks.told += commit.facts
                 return super().commit(commit)
 
         self.written = Journal(path, run_key=run_key)
@@ -281,7 +292,7 @@ class House:
         self.artifacts = folder
         plan = plan_of(instruments, rows, folder)
         settings = local_settings(exchange.root, api_key="kitestring")
-        self.link: LiveLink | None = None
+        self.link: KiteLink | None = None
 
         @asynccontextmanager
         async def link(ears: Ears) -> AsyncIterator[LiveLink]:
@@ -331,18 +342,22 @@ class House:
     @property
     def faults(self) -> list[str]:
         """What the house says of its own failures: none, or nothing here was measured."""
-        words = (fact for _, commit in self.commits for fact in commit.facts)
         return [
             fact.reason
-            for fact in words
+            for fact in self.marks.told
             if isinstance(fact, OperatorCommand) and fact.word is OperatorWord.FAULT
         ]
 
-    @property
-    def commits(self) -> list[tuple[int, Commit]]:
-        """All that is durable of the day."""
+    def orders_written(self) -> list[Order]:
+        """Every order of the day, as the journal holds it."""
         assert self.marks.written is not None
-        return list(self.marks.written.commits())
+        cells = {
+            key: bytes(cell)
+            for _, commit in self.marks.written.commits()
+            for key, cell in commit.cells.items()
+            if cell is not None and key.startswith(order_manager.CELL)
+        }
+        return [msgspec.msgpack.decode(cell, type=Order) for cell in cells.values()]
 
     @property
     def positions(self) -> int:
@@ -357,6 +372,6 @@ class House:
     async def until(self, reached: Callable[[], bool], within_s: float, what: str) -> None:
         """Look again and again, without keeping the loop."""
         ends = time.perf_counter() + within_s
-        while not reached():  # noqa: ASYNC110
+        while not reached():
             assert time.perf_counter() < ends, f"{what}: {self.positions} open, {self.working} work"
             await asyncio.sleep(0.005)
