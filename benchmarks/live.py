@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.exchange import shares
+from benchmarks.house import OPEN_AT
 from benchmarks.live_exchange import percentile
 from benchmarks.live_house import Exchange, House, climbers, exchange_program, holders
 from kitestring.domain.events import BrokerSnapshot
@@ -39,8 +40,10 @@ SIZES: Final = (20, 500, 3_000)
 QUICK: Final = 10.0
 """How fast the exchange goes until everybody is in."""
 IN_WITHIN_S: Final = 120.0
-EXIT_WITHIN_S: Final = 2.0
+EXIT_WITHIN_S: Final = 20.0
 LINES: Final = 3
+ENTERED_AT: Final = OPEN_AT + 2 * MINUTE
+"""The first minute seen whole ends."""
 EACH: Final = 3_000
 
 
@@ -131,13 +134,18 @@ async def latency(instruments: int, rounds: int, count: int, folder: Path) -> di
 
 
 async def busy(
-    seconds: float, instruments: int, by_file: bool, folder: Path
+    seconds: float, instruments: int, folder: Path, *, orders: bool, by_file: bool
 ) -> tuple[dict[str, object], dict[str, object]]:
     """So many ticks a second on three connections, orders beside them; a HALT at the end of it."""
     last = shares(instruments)[-1]
     async with exchange_program(instruments, LINES) as exchange:
         house = House(exchange, instruments, climbers(last, CLIMBERS), folder)
         async with house.trading():
+            if orders:  # The minute in which the house came is not whole: nobody enters on it.
+                await exchange.say("speed", speed=3.0)
+                await house.exchange.clock.wait_until(ENTERED_AT - 8 * SECOND)
+                await exchange.say("speed", speed=1.0)
+                await asyncio.sleep(2.0)
             began, ticks = time.perf_counter(), house.day.ticks
             memory: list[float] = []
             while (passed := time.perf_counter() - began) < seconds:
@@ -153,7 +161,7 @@ async def busy(
             await house.until(lambda: not house.working, 10.0, "waiting for the last order")
             there = await exchange.say("orders")
             assert isinstance(there, list)
-            late = await _lateness(house)
+            late = await _lateness(house, began)
             out = await _way_out(house) if house.marks.out else {}
             assert house.link is not None
             inbox = house.link.feed.inbox
@@ -175,13 +183,14 @@ async def busy(
     return measured, {"benchmark": "live halt under load", **halted, "load": _load()}
 
 
-async def _lateness(house: House) -> list[float]:
+async def _lateness(house: House, since: float) -> list[float]:
     """Of every frame, from the exchange's socket to the day's inbox."""
     noted = await house.exchange.say("noted")
     assert isinstance(noted, dict)
     handed, heard = sorted(noted["frames"]), sorted(house.marks.frames)
     both = min(len(handed), len(heard))
-    return [there - here for here, there in zip(handed[:both], heard[:both], strict=True)]
+    pairs = zip(handed[:both], heard[:both], strict=True)
+    return [there - here for here, there in pairs if here >= since]
 
 
 def _differences(there: Sequence[dict[str, object]], house: House) -> list[str]:
@@ -237,13 +246,13 @@ def _memory_mb() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-async def start(positions: int, orders: int, folder: Path) -> dict[str, object]:
+async def start(positions: int, orders: int, folder: Path, quick: float) -> dict[str, object]:
     """A day with positions, their stops and other orders is stopped, and taken up by a new program."""
     rows = holders(shares(positions), stop=20)
     async with exchange_program(positions, 1) as exchange:
         house = House(exchange, positions, rows, folder)
         async with house.trading():
-            await exchange.say("speed", speed=QUICK)
+            await exchange.say("speed", speed=quick)
             await house.until(
                 lambda: house.positions == positions == house.working, IN_WITHIN_S, "waiting"
             )
@@ -300,9 +309,10 @@ def main() -> None:
     arguments.add_argument("--only", choices=("latency", "frames", "busy", "start"))
     arguments.add_argument("--rounds", type=int, default=4, help="of thirty exits each")
     arguments.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
-    arguments.add_argument("--seconds", type=float, default=60.0, help="of the busy minute")
+    arguments.add_argument("--seconds", type=float, default=90.0, help="of the busy time")
     arguments.add_argument("--instruments", type=int, default=LINES * EACH, help="in it")
     arguments.add_argument("--positions", type=int, default=50)
+    arguments.add_argument("--quick", type=float, default=QUICK, help="speed until all are in")
     arguments.add_argument("--folder", type=Path, help="where the journals are written")
     arguments.add_argument("--take-up", action="store_true", help=argparse.SUPPRESS)
     chosen = arguments.parse_args()
@@ -322,12 +332,17 @@ def main() -> None:
         if chosen.only in {None, "frames"}:
             subprocess.run([sys.executable, "-m", "benchmarks.kite_frames"], check=True)
         if chosen.only in {None, "start"}:
-            say(asyncio.run(start(chosen.positions, 4 * chosen.positions, folder / "start")))
+            many = chosen.positions
+            say(asyncio.run(start(many, 4 * many, folder / "start", chosen.quick)))
         if chosen.only in {None, "busy"}:
             seconds, many = chosen.seconds, chosen.instruments
-            for line in asyncio.run(busy(seconds, many, False, folder / "busy")):
+            for line in asyncio.run(
+                busy(seconds, many, folder / "busy", orders=True, by_file=False)
+            ):
                 say(line)
-            say(asyncio.run(busy(seconds / 4, many, True, folder / "file"))[1])
+            say(
+                asyncio.run(busy(seconds / 9, many, folder / "file", orders=False, by_file=True))[1]
+            )
 
 
 if __name__ == "__main__":
