@@ -65,7 +65,7 @@ class Stairs:
         self.latest: dict[InstrumentId, Tick] = {}
         self.board_row = -1
         self.climbing = False
-        """The frame being shown is one that climbs."""
+        """A step was shown and has not left yet."""
         self.frames_handed: list[float] = []
         """Every message of ticks."""
         self.handed: list[float] = []
@@ -89,9 +89,9 @@ class Stairs:
 
     def retouch(self, frame: TickFrame) -> TickFrame:
         """Every frame as it is shown: the last share stands where it stands now."""
-        self.climbing = bool(self._asked) and frame.ticks is self._asked[0].ticks
-        if self.climbing:
+        if self._asked and frame.ticks is self._asked[0].ticks:
             self._asked.pop(0)
+            self.climbing = True  # Until it left: a market that is behind tells several at once.
         ticks = frame.ticks
         if ticks[-1].instrument == self.last:
             ticks = (*ticks[:-1], self._stair(ticks[-1].event_at))
