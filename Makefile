@@ -21,7 +21,7 @@ help:  ## this list
 	@echo 'make test     formatting, types, layers and every test (more: make test ARGS="-k charges")'
 	@echo 'make check    formatting, types and layers only'
 	@echo 'make fmt      format the code and mend what ruff can mend'
-	@echo 'make bench    measure bars, ticks and the served exchange on this machine'
+	@echo 'make bench    measure bars, ticks, the served exchange and a live day on this machine'
 	@echo 'make lock     renew the pinned dependencies of every lock file (needs the network)'
 	@echo 'make clean    remove .venv and caches; your artifacts/ stay'
 
@@ -48,6 +48,7 @@ bench: ready
 	@$(PY) -m benchmarks.bars --bars 500000
 	@$(PY) -m benchmarks.ticks --ticks 1000000 --instruments 9
 	@$(PY) -m benchmarks.exchange
+	@$(PY) -m benchmarks.live
 
 lock:
 	@$(PYTHON) scripts/set_up.py lock

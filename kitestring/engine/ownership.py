@@ -71,7 +71,13 @@ def owned_of(
     core: TradingCore, paths: RunPaths, *, commit: int, at: Instant, pid: int, born: str
 ) -> Owned:
     """As the core has it now."""
-    freeze = {str(name): each.freeze_qty or 0 for name, each in core.instruments.items()}
+    # Of what is held only: asked for every commit, on days of thousands of instruments.
+    books = core.portfolio.books.values()
+    freeze = {
+        str(book.instrument): each.freeze_qty or 0
+        for book in books
+        if (each := core.instruments.get(book.instrument)) is not None
+    }
     return Owned(
         pid=pid,
         born=born,
@@ -80,7 +86,7 @@ def owned_of(
         date=str(paths.date),
         commit=commit,
         at=at,
-        books=owned_books(core.portfolio.books.values(), freeze),
+        books=owned_books(books, freeze),
         orders=owned_orders(core.orders.all_working()),
     )
 

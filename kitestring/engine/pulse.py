@@ -63,6 +63,7 @@ class Pulse:
             with suppress(asyncio.CancelledError):
                 await beating
             self._beats.close()
+            self._file.close()
 
     async def _beat(self, day: LiveDay) -> None:
         while True:

@@ -6,7 +6,9 @@ A file that cannot be read says nothing; it never says "nothing is owned".
 
 from __future__ import annotations
 
+import errno
 import os
+import zlib
 from pathlib import Path
 from typing import Final
 
@@ -16,9 +18,9 @@ from kitestring.domain.ids import InstrumentId, StrategyId
 from kitestring.domain.instants import Instant
 from kitestring.domain.money import Money
 from kitestring.domain.orders import Product, Purpose, Side
-from kitestring.store.atomic_file import write_atomically
 
 OWNED: Final = "owned.json"
+_OTHER: Final = "owned-2.json"
 ENGINE_BEATS: Final = "engine.heartbeat"
 GUARD_BEATS: Final = "guard.heartbeat"
 _DIGITS: Final = 20
@@ -71,21 +73,101 @@ class Owned(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OwnedFile:
-    """The file of one artifacts folder."""
+    """The file of one artifacts folder, in two copies that are written in turn.
+
+    It is rewritten between a durable intent and its order, so in place: a new name for every state
+    can wait some milliseconds for the disk. Each copy begins with its number, its length and a
+    checksum of both and of what follows; one that was torn does not count, and the other still says
+    what was true a moment before.
+    """
 
     def __init__(self, artifacts: Path) -> None:
         self.path = artifacts / "live" / OWNED
+        self.paths = (self.path, self.path.with_name(_OTHER))
+        self._number: int | None = None
+        """Of the last whole copy; what fails is tried again under the same number."""
+        self._open: list[_Copy | None] = [None, None]
 
     def write(self, owned: Owned) -> None:
-        """Replace it whole. Raises ``OSError``."""
-        write_atomically(self.path, msgspec.json.encode(owned))
+        """Write the older copy anew. Raises ``OSError``; the newer one then stands as it stood."""
+        if self._number is None:
+            self._number = max(_whole(path)[0] for path in self.paths)
+        number = self._number + 1
+        at = number % 2
+        copy = self._open[at]
+        if copy is None or not copy.stands:
+            if copy is not None:
+                copy.close()
+                self._open[at] = None
+            copy = self._open[at] = _Copy(self.paths[at])
+        body = msgspec.json.encode(owned)
+        copy.replace(_head(number, body) + body)
+        self._number = number
 
     def read(self) -> Owned | None:
-        """What it says; ``None`` where there is none, or none that can be read."""
+        """What the newer whole copy says; ``None`` where there is none, or none that can be read."""
+        body = max(_whole(path) for path in self.paths)[1]
         try:
-            return msgspec.json.decode(self.path.read_bytes(), type=Owned)
-        except (OSError, msgspec.DecodeError):
+            return msgspec.json.decode(body, type=Owned)
+        except msgspec.DecodeError:
             return None
+
+    def close(self) -> None:
+        """Let go of both copies."""
+        for copy in self._open:
+            if copy is not None:
+                copy.close()
+        self._open = [None, None]
+
+
+class _Copy:
+    """An open file that is rewritten in place."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
+        self._path = path
+        self._file = os.open(path, flags, 0o644)
+        found = os.fstat(self._file)
+        self._inode, self._size = found.st_ino, found.st_size
+
+    @property
+    def stands(self) -> bool:
+        """Whether it still is the file of its name: one that was taken away is read by nobody."""
+        try:
+            return self._path.stat().st_ino == self._inode
+        except FileNotFoundError:
+            return False
+
+    def replace(self, content: bytes) -> None:
+        """Write over all that was there. Raises ``OSError``."""
+        content = content.ljust(self._size)
+        os.lseek(self._file, 0, os.SEEK_SET)
+        written = os.write(self._file, content)
+        self._size = max(self._size, written)
+        if written < len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def close(self) -> None:
+        """Let go of it."""
+        os.close(self._file)
+
+
+def _head(number: int, body: bytes) -> bytes:
+    """The first line of a copy."""
+    told = f"{number} {len(body)}"
+    return f"{told} {zlib.crc32(body, zlib.crc32(told.encode())):08x}\n".encode()
+
+
+def _whole(path: Path) -> tuple[int, bytes]:
+    """Number and body of a copy; 0 and nothing where it is missing, torn or of somebody else."""
+    try:
+        head, _, rest = path.read_bytes().partition(b"\n")
+        number, length = map(int, head.split()[:2])
+    except (OSError, ValueError):
+        return 0, b""
+    body = rest[:length]
+    return (number, body) if _head(number, body) == head + b"\n" else (0, b"")
 
 
 class Heartbeat:

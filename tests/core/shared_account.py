@@ -64,8 +64,6 @@ class SharedAccount:
         self.held_back: list = []
         self.exits: list[tuple[int, int, int]] = []
         """Of each exit that filled: its signed quantity, what was owned, the broker's net before it."""
-        self.looked = True
-        """Whether the books were looked at since our last entry: what an exit of it can know."""
 
     # ── what happens ─────────────────────────────────────────────────────────────────────────
 
@@ -92,12 +90,10 @@ class SharedAccount:
                 self._fill(order)
         return self
 
-    def carried(self, qty, *, stop=None, target=None, **more):
-        """Bought yesterday at 500 for the first strategy; ``more`` is said of the position."""
+    def carried(self, qty):
+        """Bought yesterday at 500 for the first strategy; delivered, so that no position shows it."""
         trade = OpenTrade(side=Side.BUY, entry_at=self.now - 86_400 * SECOND, signal_id=None)
         trade.entry_qty, trade.entry_value = qty, self.px * qty
-        trade.stop_px = price(stop) if stop else None
-        trade.target_px = price(target) if target else None
         position = CarriedPosition(
             strategy="one",
             instrument=ACME,
@@ -105,7 +101,6 @@ class SharedAccount:
             net_qty=qty,
             mark_px=self.px,
             trade=trade,
-            **more,
         )
         return self.step(
             DayOpening(
@@ -155,7 +150,6 @@ class SharedAccount:
         return self
 
     def look(self, *, trusted=True, times=1):
-        self.looked = self.looked or (trusted and times > 0)
         for _ in range(times):
             self.now += SECOND
             net = {f"{ACME.id}/{self.product}": self.net} if self.net else {}
@@ -240,8 +234,6 @@ class SharedAccount:
         order.filled, order.status = order.qty, "FILLED"
         if order.purpose is not Purpose.ENTRY:
             self.exits.append((qty * order.side.sign, self.owned, self.net))
-        else:
-            self.looked = False
         self.net += qty * order.side.sign
         self._tell(
             order, ExecType.TRADE, exec_id=f"X{order.tag}", last_qty=qty, last_px=self.px,
