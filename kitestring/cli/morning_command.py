@@ -88,14 +88,16 @@ def arm_the_day(
     from kitestring.broker.kite_session import TokenStore  # noqa: PLC0415 - as above
     from kitestring.cli.doctor_command import clock_ahead_s, looked_at  # noqa: PLC0415 - as above
     from kitestring.cli.kite_day import closed_today  # noqa: PLC0415 - as above
+    from kitestring.cli.live_clock import clock_of  # noqa: PLC0415 - as above
     from kitestring.cli.login_flow import run_login  # noqa: PLC0415 - as above
     from kitestring.domain.errors import ConfigError, NotLoggedIn  # noqa: PLC0415 - as above
     from kitestring.domain.instants import ist_text  # noqa: PLC0415 - as above
     from kitestring.engine.clocks import WallClock  # noqa: PLC0415 - as above
     from kitestring.engine.preflight import may_start  # noqa: PLC0415 - as above
 
-    ahead_s = clock_ahead_s(request.file, (clock or WallClock()).now) if clock is None else None
-    clock = clock or WallClock()
+    clock = clock or clock_of(request.file.config.kite)
+    # In a rehearsal the clock is the exchange's own.
+    ahead_s = clock_ahead_s(request.file, clock.now) if isinstance(clock, WallClock) else None
     stdin = keyboard or sys.stdin
     why = closed_today(clock)
     if why:
@@ -129,6 +131,7 @@ async def _arm(
     stdin: IO[str],
 ) -> None:
     from kitestring.broker.kite_session import TokenStore  # noqa: PLC0415 - --help must be fast
+    from kitestring.cli.live_clock import keeping_time  # noqa: PLC0415 - as above
     from kitestring.cli.live_run import asking, prepared  # noqa: PLC0415 - as above
     from kitestring.engine.arm_ahead import arm_ahead  # noqa: PLC0415 - as above
     from kitestring.engine.arming import armed_sentence  # noqa: PLC0415 - as above
@@ -138,8 +141,9 @@ async def _arm(
     def shown(text: str) -> None:
         say(echo, text)
 
-    plan, open_link = await prepared(request, shown, clock, store)
-    armed = await arm_ahead(plan, open_link, asking(shown, stdin))
+    async with keeping_time(clock, request.file.config.kite):
+        plan, open_link = await prepared(request, shown, clock, store)
+        armed = await arm_ahead(plan, open_link, asking(shown, stdin))
     shown(armed_sentence(armed))
     shown("The day may start: python -m scripts.run_day --mode live")
 
