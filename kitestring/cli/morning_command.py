@@ -6,6 +6,7 @@ a machine without a keyboard, and finds both.
 
 from __future__ import annotations
 
+import re
 import sys
 import textwrap
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from kitestring.engine.preflight import Check
 
 PHONE: Final = 40
+_PHRASE: Final = re.compile(r"TRADE (?=\d)")
 _EPILOG = """\b
 Exit codes:
   0    armed: the day may start
@@ -170,7 +172,12 @@ def say(echo: Callable[[str], object], text: str) -> None:
 
 
 def _unbroken(text: str) -> list[str]:
-    """What is to be typed or tapped is never broken within a word."""
-    return textwrap.wrap(
-        text, PHONE, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
-    ) or [""]
+    """What is to be typed or tapped is never broken within a word, the phrase not between two."""
+    lines = textwrap.wrap(
+        _PHRASE.sub("TRADE\xa0", text),
+        PHONE,
+        subsequent_indent="  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [line.replace("\xa0", " ") for line in lines] or [""]

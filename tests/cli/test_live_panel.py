@@ -99,11 +99,11 @@ def test_forty_columns_keep_the_price_of_an_order_the_price_of_what_is_held_and_
     )
     live = msgspec.structs.replace(CALM, state=state)
     lines = drawn(live, 40, asks="f again: FLATTEN, close everything that is ours")
-    assert "│   SELL 30 BANKNIFTY2… SL ₹57,269.80  │" in lines
+    assert "│   SELL 30 BANKNIFTY26… SL ₹57,269.80 │" in lines
     assert any(line.startswith("│ INFY ₹1,501.25") for line in lines)
     assert lines[-2].startswith("│ f again: FLATTEN")
     status = live_lines(live)
-    assert "  SL SELL 30 BANKNIFTY26NOVF ₹57,269.80" in status
+    assert "  SL SELL 30 BANKNIFTY26NOVFU ₹57,269.80" in status
 
 
 @pytest.mark.parametrize(
