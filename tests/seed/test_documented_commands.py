@@ -32,13 +32,16 @@ NOT_RUN = {
 }
 """Commands that are printed but not run here, and why."""
 NOT_RUN_OF = {
+    "README.md": {
+        r"python -m kitestring morning": "waits for a login; test_live_page.py arms a day"
+    },
     "Live.md": {
         r"python -m kitestring (morning|doctor|alerts test) .*": "needs a login; test_live_page.py types it",
         r"python -m kitestring (status|reconcile|resolve|halt|flatten)\b.*": "asks a live day; as above",
         r"python -m scripts\.run_day .* --paper-twin": "as above",
         r"python -m kitestring (report|days|journal verify)": "of that day; as above",
         r"(loginctl|systemctl|journalctl) .*": "asks the systemd of a server",
-    }
+    },
 }
 """The same of one page."""
 
@@ -57,7 +60,15 @@ def blocks():
 def clone(tmp_path):
     """A folder that looks like the clone, where a day may leave its artifacts."""
     for entry in ROOT.iterdir():
-        if entry.name not in {"artifacts", ".venv", ".git", "my.yaml", "my", "live.yaml", "secrets"}:
+        if entry.name not in {
+            "artifacts",
+            ".venv",
+            ".git",
+            "my.yaml",
+            "my",
+            "live.yaml",
+            "secrets",
+        }:
             (tmp_path / entry.name).symlink_to(entry)
     (tmp_path / "my").mkdir()
     shelf = tmp_path / ".bin"
