@@ -266,7 +266,7 @@ def rules_of_risk(*, config: Path | None, artifacts: Path, as_json: bool) -> Non
 
     file = load_config(DEFAULT_FILE if config is None else config)
     found = rules(file.config.risk, file.config.trading.capital)
-    state = StateStore(_state_file(artifacts, "paper")).load()
+    state = StateStore(_state_file(artifacts, file.config.trading.mode.value)).load()
     used = {} if state is None else state.risk.limits
     if as_json:
         _say_json(rules_answer(found, used))

@@ -29,7 +29,7 @@ from kitestring.cli.twin_command import twin
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="kitestring")
 def house() -> None:
-    """Kitestring trades an Indian market day on Zerodha Kite, on paper."""
+    """Kitestring trades an Indian market day on Zerodha Kite: on paper, or live with real money."""
 
 
 @house.group()

@@ -18,6 +18,7 @@ from kitestring.domain.events import (
     MarketDataFault,
     Note,
     OperatorCommand,
+    OperatorWord,
     Reports,
     StrategyOff,
     StrategyReady,
@@ -40,13 +41,17 @@ from kitestring.engine.watching import DayResult, DaySnapshot, DayStarted
 _WIDTH = 100
 _RULE = "─" * 64
 _REFUSALS_SHOWN = 6
+_WHOLE_SENTENCES = (OperatorWord.ARM, OperatorWord.DISARM, OperatorWord.FAULT)
+"""Words of the house itself as well as of a person: their reason says it all."""
 
 
 def start_lines(day: DayStarted) -> list[str]:
     """What is about to be traded, with every stand-in named."""
-    pace = "as fast as it goes" if day.speed is None else f"at {day.speed:g}×"
+    made_of = [f"{day.date:%A %d %B %Y}", day.mode, day.feed]
+    if day.mode != "live":  # which goes as the market goes
+        made_of.append("as fast as it goes" if day.speed is None else f"at {day.speed:g}×")
     lines = [
-        f"{day.date:%A %d %B %Y} · {day.mode} · {day.feed} · {pace}",
+        " · ".join(made_of),
         f"capital {show_rupees(day.capital)} · {len(day.strategies)} strategies · "
         + day.charges_name,
         *wrapped("fills", day.fill_model, 6),
@@ -144,7 +149,10 @@ def _story_line(fact: Fact) -> str | None:
                 f"{fact.reason}"
             )
         case OperatorCommand():
-            return f"{ist_clock(fact.at)}  operator: {fact.word} {fact.reason}".rstrip()
+            if fact.word in _WHOLE_SENTENCES:
+                return f"{ist_clock(fact.at)}  {fact.reason}"
+            said = f", {fact.reason}" if fact.reason else ""
+            return f"{ist_clock(fact.at)}  operator: {fact.word}{said}"
         case Note():
             return f"{ist_clock(fact.at)}  {fact.sentence}"
         case DaySealed():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from kitestring.domain.errors import ConfigError, StoreError
+from kitestring.domain.errors import AnotherDayIsRunning, ConfigError, StoreError
 from kitestring.store.paths import RunPaths, RunState, list_runs
 
 
@@ -48,6 +48,11 @@ def make_report(run: RunPaths) -> Path:
     # Loaded after the day is over: the running day has no use for it.
     from kitestring.report.day_report import write_day_report  # noqa: PLC0415
 
+    if run.state() is RunState.RUNNING:
+        raise AnotherDayIsRunning(
+            f"{run.folder.name} is still running; its report is written when it ends.",
+            do="kitestring status shows how it stands, and disturbs nothing",
+        )
     return write_day_report(run)
 
 

@@ -43,12 +43,16 @@ def doctor(*, config: Path | None, artifacts: Path, as_json: bool) -> None:
     ✓ is in order, ✗ must be mended, ? could not be found out. Exits with 1 where something fails.
     """
     from kitestring.cli.answer_text import say  # noqa: PLC0415 - --help must be fast
-    from kitestring.cli.config import DEFAULT_FILE, load_config  # noqa: PLC0415 - as above
-    from kitestring.engine.clocks import wall_now  # noqa: PLC0415 - as above
+    from kitestring.cli.config import DEFAULT_FILE, Mode, load_config  # noqa: PLC0415 - as above
+    from kitestring.cli.live_clock import clock_of  # noqa: PLC0415 - as above
+    from kitestring.engine.clocks import WallClock, wall_now  # noqa: PLC0415 - as above
     from kitestring.engine.preflight import may_start  # noqa: PLC0415 - as above
 
     file = load_config(DEFAULT_FILE if config is None else config)
-    checks = looked_at(file, artifacts, wall_now(), ahead_s=clock_ahead_s(file, wall_now))
+    live = file.config.trading.mode is Mode.LIVE
+    clock = clock_of(file.config.kite) if live else WallClock()
+    ahead_s = clock_ahead_s(file, wall_now) if isinstance(clock, WallClock) else None
+    checks = looked_at(file, artifacts, clock.now(), ahead_s=ahead_s)
     if as_json:
         import msgspec  # noqa: PLC0415 - needed here only
 
@@ -73,6 +77,7 @@ def looked_at(
     import os  # noqa: PLC0415 - needed here only
 
     from kitestring.broker.kite_session import TokenStore  # noqa: PLC0415 - --help must be fast
+    from kitestring.broker.kite_settings import TimeOf  # noqa: PLC0415 - as above
     from kitestring.cli.config import Mode  # noqa: PLC0415 - as above
     from kitestring.domain.instants import ist_date  # noqa: PLC0415 - as above
     from kitestring.engine import preflight  # noqa: PLC0415 - as above
@@ -81,11 +86,12 @@ def looked_at(
     environment = os.environ if environment is None else environment
     trading = file.config.trading
     live = trading.mode is Mode.LIVE
+    rehearsed = live and file.config.kite.clock is TimeOf.EXCHANGE
     capital = trading.live_capital if live else trading.paper_capital
     key = "trading.live_capital" if live else "trading.paper_capital"
     checks = [
         preflight.check_python(),
-        preflight.check_clock(now, ahead_s),
+        preflight.check_clock(now, ahead_s, rehearsed=rehearsed),
         preflight.check_calendar(ist_date(now)),
         preflight.check_modes((secrets, *sorted(secrets.glob("*.env")))),
         preflight.check_disk(artifacts),

@@ -47,8 +47,8 @@ class LiveKeys:
     """The keys of a live day. What cannot be taken back is asked again: the same key, within seconds."""
 
     WORDS: Final = {
-        "h": "HALT: no new entries any more today",
-        "f": "FLATTEN: close everything that is ours",
+        "h": "HALT, no new entries any more today",
+        "f": "FLATTEN, close everything that is ours",
     }
 
     def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
@@ -61,7 +61,7 @@ class LiveKeys:
         """What waits for the same key again; empty if nothing does."""
         if self._now_s() >= self._until_s:
             self._key = ""
-        return f"{self.WORDS[self._key]}? {self._key} again" if self._key else ""
+        return f"{self._key} again: {self.WORDS[self._key]}" if self._key else ""
 
     def press(self, helm: LiveHelm, keys: str) -> bool:
         """Do what the keys ask for; ``False`` where none of them means anything."""

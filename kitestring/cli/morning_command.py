@@ -6,6 +6,7 @@ a machine without a keyboard, and finds both.
 
 from __future__ import annotations
 
+import re
 import sys
 import textwrap
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from kitestring.engine.preflight import Check
 
 PHONE: Final = 40
+_PHRASE: Final = re.compile(r"TRADE (?=\d)")
 _EPILOG = """\b
 Exit codes:
   0    armed: the day may start
@@ -88,14 +90,16 @@ def arm_the_day(
     from kitestring.broker.kite_session import TokenStore  # noqa: PLC0415 - as above
     from kitestring.cli.doctor_command import clock_ahead_s, looked_at  # noqa: PLC0415 - as above
     from kitestring.cli.kite_day import closed_today  # noqa: PLC0415 - as above
+    from kitestring.cli.live_clock import clock_of  # noqa: PLC0415 - as above
     from kitestring.cli.login_flow import run_login  # noqa: PLC0415 - as above
     from kitestring.domain.errors import ConfigError, NotLoggedIn  # noqa: PLC0415 - as above
     from kitestring.domain.instants import ist_text  # noqa: PLC0415 - as above
     from kitestring.engine.clocks import WallClock  # noqa: PLC0415 - as above
     from kitestring.engine.preflight import may_start  # noqa: PLC0415 - as above
 
-    ahead_s = clock_ahead_s(request.file, (clock or WallClock()).now) if clock is None else None
-    clock = clock or WallClock()
+    clock = clock or clock_of(request.file.config.kite)
+    # In a rehearsal the clock is the exchange's own.
+    ahead_s = clock_ahead_s(request.file, clock.now) if isinstance(clock, WallClock) else None
     stdin = keyboard or sys.stdin
     why = closed_today(clock)
     if why:
@@ -129,6 +133,7 @@ async def _arm(
     stdin: IO[str],
 ) -> None:
     from kitestring.broker.kite_session import TokenStore  # noqa: PLC0415 - --help must be fast
+    from kitestring.cli.live_clock import keeping_time  # noqa: PLC0415 - as above
     from kitestring.cli.live_run import asking, prepared  # noqa: PLC0415 - as above
     from kitestring.engine.arm_ahead import arm_ahead  # noqa: PLC0415 - as above
     from kitestring.engine.arming import armed_sentence  # noqa: PLC0415 - as above
@@ -138,8 +143,9 @@ async def _arm(
     def shown(text: str) -> None:
         say(echo, text)
 
-    plan, open_link = await prepared(request, shown, clock, store)
-    armed = await arm_ahead(plan, open_link, asking(shown, stdin))
+    async with keeping_time(clock, request.file.config.kite):
+        plan, open_link = await prepared(request, shown, clock, store)
+        armed = await arm_ahead(plan, open_link, asking(shown, stdin))
     shown(armed_sentence(armed))
     shown("The day may start: python -m scripts.run_day --mode live")
 
@@ -166,7 +172,12 @@ def say(echo: Callable[[str], object], text: str) -> None:
 
 
 def _unbroken(text: str) -> list[str]:
-    """What is to be typed or tapped is never broken within a word."""
-    return textwrap.wrap(
-        text, PHONE, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
-    ) or [""]
+    """What is to be typed or tapped is never broken within a word, the phrase not between two."""
+    lines = textwrap.wrap(
+        _PHRASE.sub("TRADE\xa0", text),
+        PHONE,
+        subsequent_indent="  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [line.replace("\xa0", " ") for line in lines] or [""]

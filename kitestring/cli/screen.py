@@ -163,11 +163,10 @@ def _standing(live: LiveStanding, inner: int) -> Iterable[_Row]:
             yield number, Text(line, style=tone)
     if live.untrusted and live.untrusted != live.entries:
         yield 1, Text(_shortened(f"not explained: {live.untrusted}", inner), style="bold yellow")
-    prices = live.state.last_prices
+    held = {f"{row.exchange}:{row.symbol}" for row in live.state.positions if row.quantity}
+    prices = sorted(live.state.last_prices.items(), key=lambda row: row[0] not in held)
     if prices:
-        shown = "  ".join(
-            f"{symbol_of(InstrumentId(name))} {_rupees(px)}" for name, px in prices.items()
-        )
+        shown = "  ".join(f"{symbol_of(InstrumentId(name))} {_rupees(px)}" for name, px in prices)
         yield 4, _labelled("prices", shown) if inner >= _MIDDLE else Text(shown)
 
 
@@ -255,7 +254,11 @@ def _order(order: OrderView, inner: int) -> str:
     at = order.trigger_price if order.trigger_price is not None else order.price
     px = "" if at is None else f" {_rupees(at)}"
     left = order.quantity - order.filled_quantity
-    text = f"{order.side} {left} {order.symbol} {order.order_type}{px}"
+    symbol = order.symbol
+    if inner < _MIDDLE:  # the price matters more than the end of a name
+        rest = f"  {order.side} {left}  {order.order_type}{px}"
+        symbol = _shortened(symbol, max(4, inner - len(rest)))
+    text = f"{order.side} {left} {symbol} {order.order_type}{px}"
     return text if inner < _WIDE else f"{text} · {order.purpose} · {order.strategy}"
 
 

@@ -197,7 +197,7 @@ def _position(row: PositionView) -> list[str]:
 def _order(order: OrderView) -> str:
     px = order.trigger_price if order.trigger_price is not None else order.price
     left = order.quantity - order.filled_quantity
-    what = f"  {order.side} {left} {order.symbol} {order.order_type}"
+    what = f"  {order.order_type} {order.side} {left} {order.symbol}"
     return _pair(what, _rupees(px) if px is not None else "")
 
 

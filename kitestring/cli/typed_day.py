@@ -19,7 +19,7 @@ from typing import Final
 from kitestring.cli.served_exchange import environment
 from kitestring.domain.errors import HouseError
 
-_PHRASE: Final = re.compile(r"To let it trade, type exactly: (.+)")
+_PHRASE: Final = re.compile(r"To let it trade, type exactly:\s+(.+)")
 _STARTED: Final = "real orders, real money"
 LIVE_DAY: Final = ("-m", "scripts.run_day", "--mode", "live")
 

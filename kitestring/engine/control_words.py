@@ -161,6 +161,10 @@ class ControlWords:
             what = "is several" if known else "is none of ours today"
             return Answered(ok=False, says=f"{wanted or 'An empty name'} {what}: {shown}.")
         (instrument,) = known
+        if not self._frozen(instrument):
+            return Answered(
+                ok=False, says=f"{instrument} is not frozen: there is nothing to resolve."
+            )
         told = day.order(
             OperatorWord.RESOLVE,
             asked.reason[:REASON_MAX] or "said at a second terminal",
@@ -170,8 +174,18 @@ class ControlWords:
         if not await self._taken(told):
             return _hangs("The decision waits in the inbox")
         untrusted = day.core.state.untrusted
+        if self._frozen(instrument):
+            return Answered(
+                ok=False,
+                says=f"{instrument} stays frozen: the broker's books are not believed ({untrusted}).",
+                do="try again once they are, or release it",
+            )
         still = f" Not explained yet: {untrusted}." if untrusted else ""
         return Answered(ok=True, says=f"{instrument}: {resolution} was taken.{still}")
+
+    def _frozen(self, instrument: InstrumentId) -> bool:
+        frozen = self._day.core.view.state.frozen.values()
+        return any(each.instrument == instrument for each in frozen)
 
     async def _taken(self, told: OperatorCommand) -> bool:
         return await self._until(lambda: not self._day.waits(told))

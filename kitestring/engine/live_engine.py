@@ -426,7 +426,8 @@ class LiveEngine:
             if self.fence.fallen:
                 day.note(f"{LIVE_NOTE}guard acted", f"The day ended here: {self.fence.fallen}.")
                 self.arming.clear()
-            elif kept is not None:
+            elif kept is not None and self._armed_here is not None:
+                # One that a dead house left in use stays so: nobody has read the terms since.
                 self.arming.write(msgspec.structs.replace(kept, in_use=False))
             return
         self.arming.clear()

@@ -101,7 +101,7 @@ def test_secrets_that_others_can_read_fail_with_the_command_that_mends_them(tmp_
     ("check", "cure"),
     [
         (preflight.check_clock(MORNING, 4.2), "set-ntp"),
-        (preflight.check_python((3, 10)), "setup"),
+        (preflight.check_python((3, 10)), "newer Python"),
         (preflight.check_calendar(dt.date(2027, 1, 4)), "update"),
     ],
 )

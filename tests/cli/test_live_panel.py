@@ -14,7 +14,7 @@ from kitestring.domain.instants import instant
 from kitestring.domain.money import money
 from kitestring.engine.live_standing import LiveStanding
 from kitestring.engine.watching import DaySnapshot
-from kitestring.store.state_store import PositionView, RiskView, StateView
+from kitestring.store.state_store import OrderView, PositionView, RiskView, StateView
 
 AT = instant(dt.date(2026, 11, 20), dt.time(10, 25))
 STATE = StateView(
@@ -78,11 +78,32 @@ def test_what_stands_and_why_nothing_is_entered_is_on_top(changes, shown, width)
 
 
 def test_a_low_terminal_keeps_what_matters_and_a_key_that_asks_is_the_last_line():
-    asks = "HALT: no new entries any more today? h again"
+    asks = "h again: HALT, no new entries any more today"
     lines = drawn(msgspec.structs.replace(CALM, entries=DEAD, armed=False), 100, 9, asks=asks)
     assert len(lines) <= 9
     assert "REDUCE ONLY" in lines[2]
     assert asks in lines[-2]
+
+
+def test_forty_columns_keep_the_price_of_an_order_the_price_of_what_is_held_and_the_key():
+    stop = OrderView(
+        order_id="K1", broker_order_id="1", strategy="one", symbol="BANKNIFTY26NOVFUT", exchange="NFO",
+        product="MIS", purpose="STOP", side="SELL", order_type="SL", quantity=30,
+        filled_quantity=0, price=Decimal("56983.40"), trigger_price=Decimal("57269.80"),
+        status="NEW",
+    )  # fmt: skip
+    state = msgspec.structs.replace(
+        STATE,
+        open_orders=(stop,),
+        last_prices={"NSE:LONG NAME OF NOBODY": Decimal(1), **STATE.last_prices},
+    )
+    live = msgspec.structs.replace(CALM, state=state)
+    lines = drawn(live, 40, asks="f again: FLATTEN, close everything that is ours")
+    assert "│   SELL 30 BANKNIFTY26… SL ₹57,269.80 │" in lines
+    assert any(line.startswith("│ INFY ₹1,501.25") for line in lines)
+    assert lines[-2].startswith("│ f again: FLATTEN")
+    status = live_lines(live)
+    assert "  SL SELL 30 BANKNIFTY26NOVFU ₹57,269.80" in status
 
 
 @pytest.mark.parametrize(
@@ -142,7 +163,7 @@ def test_a_question_is_forgotten_after_some_seconds():
     now = [0.0]
     helm, keys = Helm(), LiveKeys(lambda: now[0])
     assert keys.press(helm, "f")
-    assert keys.asks.startswith("FLATTEN: close everything that is ours?")
+    assert keys.asks == "f again: FLATTEN, close everything that is ours"
     now[0] = 6.0
     assert keys.asks == ""
     keys.press(helm, "f")

@@ -31,7 +31,7 @@ def test_a_day_stands_on_a_phone(halfway):
         "  BANKNIFTY26NOVFUT                  -30",
         "    stop ₹58,070.00           +₹1,014.00",
         "working orders 1",
-        "  BUY 30 BANKNIFTY26NOVFUT SL ₹58,070.00",
+        "  SL BUY 30 BANKNIFTY26NOVFUT ₹58,070.00",
         "warming: slow-ACME",
         "",
         "risk used",

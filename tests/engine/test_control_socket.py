@@ -28,7 +28,9 @@ class InboxOnly:
     def __init__(self):
         self.heard = []
         state = SimpleNamespace(untrusted="")
-        self.core = SimpleNamespace(instruments={"NSE:INFY": None}, state=state)
+        self.frozen = {"NSE:INFY": SimpleNamespace(instrument="NSE:INFY")}
+        view = SimpleNamespace(state=SimpleNamespace(frozen=self.frozen))
+        self.core = SimpleNamespace(instruments={"NSE:INFY": None}, state=state, view=view)
 
     def hear(self, fact):
         self.heard.append(fact)
@@ -39,6 +41,7 @@ class InboxOnly:
     def order(self, word, reason, **more):
         command = OperatorCommand(at=at("10:00"), word=word, reason=reason, **more)
         self.heard.append(command)
+        self.was = self.frozen.pop(command.instrument)
         return command
 
     def waits(self, heard):
@@ -167,6 +170,7 @@ def test_there_is_an_end_to_how_many_may_stand_in_the_door(tmp_path):
         assert (await first[0].ask(RESOLVE))["ok"]
         refused = await (await Client.at(tmp_path)).says()
         first[1].writer.close()
+        day.frozen["NSE:INFY"] = day.was
         await asyncio.sleep(0.05)
         return refused, await (await Client.at(tmp_path)).ask(RESOLVE)
 

@@ -186,11 +186,16 @@ class InboxOnly:
         self.heard = []
         named = ["NSE:INFY", "NFO:NIFTY26NOVFUT", "NSE:SBIN", "BSE:SBIN"]
         state = SimpleNamespace(untrusted="INFY: we say 10, the broker says 0")
-        self.core = SimpleNamespace(instruments=dict.fromkeys(named), state=state)
+        self.frozen = {name: SimpleNamespace(instrument=name) for name in named}
+        view = SimpleNamespace(state=SimpleNamespace(frozen=self.frozen))
+        self.core = SimpleNamespace(instruments=dict.fromkeys(named), state=state, view=view)
+        self.obeys = True
 
     def order(self, word, reason, **more):
         command = OperatorCommand(at=at("10:00"), word=word, reason=reason, **more)
         self.heard.append(command)
+        if self.obeys:
+            self.frozen.pop(command.instrument)
         return command
 
     def waits(self, heard):
@@ -245,6 +250,29 @@ def test_a_decision_that_is_not_clear_is_not_taken(tmp_path, symbol, resolution,
     assert not answer.ok
     assert sentence in answer.says
     assert day.heard == []
+
+
+@pytest.mark.parametrize(
+    ("frozen", "sentence", "heard"),
+    [
+        (False, "NSE:INFY is not frozen: there is nothing to resolve.", 0),
+        (True, "NSE:INFY stays frozen: the broker's books are not believed (INFY: we say 10", 1),
+    ],
+)
+def test_a_decision_that_changes_nothing_is_not_said_to_be_taken(tmp_path, frozen, sentence, heard):
+    terminal, day = Terminal(tmp_path), InboxOnly()
+    day.obeys = False
+    if not frozen:
+        day.frozen.clear()
+
+    async def whole():
+        async with terminal.attend(day, None):
+            return await terminal.say("resolve", symbol="INFY", resolution="adopt")
+
+    answer = asyncio.run(whole())
+    assert not answer.ok
+    assert answer.says.startswith(sentence)
+    assert len(day.heard) == heard
 
 
 def test_only_a_person_or_the_session_arms_again(tmp_path):

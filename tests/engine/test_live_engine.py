@@ -96,6 +96,24 @@ def test_a_house_that_dies_is_taken_up_again_without_a_second_order(tmp_path, wh
     is_its_own_replay(tmp_path)
 
 
+def test_a_stop_after_a_crash_arms_nothing_that_nobody_armed_again(tmp_path):
+    """A service restarts a dead house without a keyboard; stopped and started once more, it asks."""
+
+    async def play(stage):
+        first = asyncio.create_task(stage.trade(SCRIPT))
+        await stage.until("10:03:03")
+        await stage.die(first)
+        await asyncio.sleep(20)
+        unattended = stage.engine(SCRIPT, types=False)
+        second = asyncio.create_task(unattended.start(NobodyWatches()))
+        await asyncio.sleep(30)
+        unattended.stop()
+        await second
+        return json.loads((tmp_path / "live" / "arming.json").read_text())["in_use"]
+
+    assert on_stage(play, tmp_path), "nobody has read the terms since the crash"
+
+
 class PowerCut(BaseException):
     """The machine is gone."""
 

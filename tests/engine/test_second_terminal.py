@@ -168,7 +168,7 @@ def test_a_live_day_obeys_its_owner_at_either_terminal(tmp_path, exchange, capsy
         day.until("ARMED · feed flowing")
 
         day.press("h")
-        day.until("HALT: no new entries any more today? h again")
+        day.until("h again: HALT, no new entries any more today")
         day.press("x")
         day.until("h halt  f flatten")
         assert not (tmp_path / "artifacts" / "live" / "HALT").exists()
@@ -182,9 +182,9 @@ def test_a_live_day_obeys_its_owner_at_either_terminal(tmp_path, exchange, capsy
         day.until("HALTED · feed flowing")
 
         day.press("f")
-        day.until("FLATTEN: close everything that is ours? f again")
+        day.until("f again: FLATTEN, close everything that is ours")
         day.press("f")
-        day.until("operator: flatten the key f")
+        day.until("operator: flatten, the key f")
         day.press("q")
         assert day.end() == 130
         assert "Traceback" not in day.text
