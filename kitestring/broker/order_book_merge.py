@@ -19,7 +19,7 @@ from typing import Final
 
 from kitestring.broker.kite_outcomes import Acked, NotSent, Rejected, SendOutcome, Unknown
 from kitestring.broker.kite_rows import OrderRow, TradeRow
-from kitestring.broker.order_doubts import BookRead, doubt, untagged_double
+from kitestring.broker.order_doubts import BookRead, doubt, moved_around, untagged_double
 from kitestring.broker.order_stage import Stage, over_by_word, said_of, stage_of
 from kitestring.broker.tracked_orders import Change, Sent, Tracked, taken_up, tracked, wanted
 from kitestring.domain.events import Note
@@ -32,7 +32,7 @@ from kitestring.domain.verdicts import CancelOrder, ModifyOrder, PlaceOrder
 ABSENT_READS: Final = 5
 ABSENT_AFTER_S: Final = 120.0
 ABSENT_QUIET_AFTER_S: Final = 300.0
-"""Where nothing at all has changed in the book since: a book may be frozen without our seeing it."""
+"""Where the book has not moved around then: it may be frozen without our seeing it."""
 UNTOUCHED_READS: Final = 3
 UNTOUCHED_AFTER_S: Final = 10.0
 """So long may a change without an answer take to show before it is taken as not having happened."""
@@ -515,7 +515,7 @@ class OrderBookMerge:
             return
         order.reads_without += 1
         waited_s = book.ended_s - order.answered_s
-        alive = self._alive_since_s > order.answered_s
+        alive = moved_around(order, self._alive_since_s)
         least_s = ABSENT_AFTER_S if alive else ABSENT_QUIET_AFTER_S
         if order.reads_without < ABSENT_READS or waited_s < least_s:
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
+from typing import Final
 
 import msgspec
 
@@ -10,6 +11,9 @@ from kitestring.broker.kite_errors import StrangeRow
 from kitestring.broker.kite_rows import OrderRow, TradeRow
 from kitestring.broker.tracked_orders import Sent, Tracked
 from kitestring.domain.instants import Instant
+
+CANARY_S: Final = 30.0
+"""A book that has moved so shortly before an exit was sent is taken to be alive (decision 0012)."""
 
 
 class BookRead(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +45,16 @@ def untagged_double(order: Tracked, rows: Iterable[OrderRow], named: Container[s
                 f" {order.cl_ord_id}"
             )
     return ""
+
+
+def moved_around(order: Tracked, moved_s: float) -> bool:
+    """Whether the book, which moved last at ``moved_s``, was alive around the time of an order.
+
+    It has moved since; or, where a position waits for its exit, just before: a stop leaves as soon as
+    the book shows the fill, an exit as soon as it shows the stop withdrawn.
+    """
+    since_s = order.asked_s - CANARY_S if order.exits else order.answered_s
+    return moved_s >= 0 and moved_s > since_s
 
 
 def doubt(order: Tracked, s: float, within_s: float) -> str:

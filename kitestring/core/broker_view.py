@@ -180,18 +180,24 @@ class BrokerView:
 
     def clip(self, book: Book, wants: Sequence[Want], at: Instant) -> Sequence[Want]:
         """Exits may be as large as the broker confirms, and no larger."""
-        net = self.state.confirmed.get(key_of(book))
-        if net is None or not book.net_qty:
+        if key_of(book) not in self.state.confirmed or not book.net_qty:
             return wants
         return cut(
             wants,
             book,
-            share_of(book, self._due(), self._portfolio.books.values(), net),
+            self.held(book),
             self._orders,
             self._views[book.instrument].instrument.lot_size,
             at,
             resting_too=key_of(book) in self.state.frozen,
         )
+
+    def held(self, book: Book) -> int:
+        """How much of a book's position the broker confirms: all, where it shows nothing less."""
+        net = self.state.confirmed.get(key_of(book))
+        if net is None:
+            return abs(book.net_qty)
+        return share_of(book, self._due(), self._portfolio.books.values(), net)
 
     def heard(self, order: Order, report: ExecutionReport, *, booked: bool) -> None:
         """A report of an order of ours. What closes leaves so much less for the next exit.

@@ -37,6 +37,7 @@ from kitestring.engine import arming
 from kitestring.engine.arming import Armed, ArmingFile, Terms
 from kitestring.engine.carrying_in import TakenOver, carried_in
 from kitestring.engine.clocks import wall_now, wall_seconds
+from kitestring.engine.day_before import outstanding
 from kitestring.engine.day_result import day_result
 from kitestring.engine.fence import Fence
 from kitestring.engine.guard_story import refuse_beside_a_guard
@@ -268,7 +269,9 @@ class LiveEngine:
                         await companions.enter_async_context(each.attend(day, paths))
                     await day.run()
                 if not day.interrupted:
-                    await leave_stops(link.triggers, day, link.clock.now())
+                    facts = (fact for _, commit in journal.commits() for fact in commit.facts)
+                    asked = outstanding(facts)
+                    await leave_stops(link.triggers, day, link.clock.now(), asked)
             finally:
                 await broker.close()
             self._finish(day, scribe)

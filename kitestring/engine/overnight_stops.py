@@ -125,9 +125,15 @@ def sold_nothing(stop: OvernightStop, row: BrokerOrderRow, now: Instant) -> Over
     return _said(stop, now, "gone", sentence)
 
 
-async def leave_stops(desk: TriggerDesk, day: LiveDay, now: Instant) -> None:
-    """After the close: a trigger for every carried position that has a stop, read back."""
+async def leave_stops(
+    desk: TriggerDesk, day: LiveDay, now: Instant, earlier: Iterable[OvernightStop] = ()
+) -> None:
+    """After the close: a trigger for every carried position that has a stop, read back.
+
+    ``earlier``: what this evening has asked for before a restart. None is asked for twice.
+    """
     core = day.core
+    before = {_key(each): each for each in earlier}
     for book in list(core.portfolio.books.values()):
         if not carried_on(core, book):
             continue
@@ -145,7 +151,15 @@ async def leave_stops(desk: TriggerDesk, day: LiveDay, now: Instant) -> None:
                 f"already at {show_rupees(last_px)}, and a trigger there would not be taken.",
             )
             continue
-        parts = slices(abs(book.net_qty), instrument.freeze_qty, instrument.lot_size)
+        held = min(core.view.held(book), abs(book.net_qty))
+        held -= held % instrument.lot_size
+        if held < abs(book.net_qty):
+            # More than the broker confirms would open the opposite position while nobody looks.
+            _loud(
+                day,
+                f"Of {owned} the broker confirms {held}: no trigger for more is left overnight.",
+            )
+        parts = slices(held, instrument.freeze_qty, instrument.lot_size) if held else []
         for part, qty in enumerate(parts):
             asked = OvernightStop(
                 at=now,
@@ -159,12 +173,38 @@ async def leave_stops(desk: TriggerDesk, day: LiveDay, now: Instant) -> None:
                 step="asked",
                 part=part,
             )
-            asked = msgspec.structs.replace(asked, sentence=f"{_named(asked)} is asked for.")
-            day.record(asked)
-            after = await _placed(desk, asked, last_px, now)
+            again = before.get(_key(asked))
+            if again is not None:
+                after = await _looked_for(desk, again, now)
+            else:
+                asked = msgspec.structs.replace(asked, sentence=f"{_named(asked)} is asked for.")
+                day.record(asked)
+                after = await _placed(desk, asked, last_px, now)
             day.record(after)
             if after.step != "stands":
                 _loud(day, after.sentence)
+
+
+async def _looked_for(desk: TriggerDesk, stop: OvernightStop, now: Instant) -> OvernightStop:
+    """What became of a trigger that was asked for before the house was started again."""
+    what, why = _named(stop), ""
+    for look in range(LOOKS):
+        if look:
+            await asyncio.sleep(LOOK_AGAIN_S)
+        try:
+            row = _found(stop, await desk.rows())
+        except KiteReadFailed as error:
+            why = f"the triggers could not be read ({error.what})"
+            continue
+        if row is not None and row.state is GttState.ACTIVE:
+            return _said(stop, now, "stands", f"{what} stands.", row.trigger_id)
+        why = "it is not in the list" if row is None else f"it is {row.state.value}"
+    sentence = f"{what} was asked for and is not known to stand: {why}. It is not asked for again."
+    return _said(stop, now, "unknown", f"{sentence} Look at GTT in Kite, and place it by hand.")
+
+
+def _key(stop: OvernightStop) -> tuple[str, str, str, int]:
+    return (stop.strategy, stop.instrument, stop.product, stop.part)
 
 
 def carried_on(core: TradingCore, book: Book) -> bool:

@@ -29,6 +29,8 @@ from kitestring.store.paths import RunPaths, list_runs
 Looser = Callable[[object, object], bool]
 _LESS: Final = frozenset({"duplicate_window_s"})
 """Limits of risk where the larger number is the tighter one."""
+_DEMANDS: Final = frozenset({"wait_minutes", "fresh_signal", "stop_required"})
+"""What a strategy is held to: more of it is tighter."""
 _FIXED: Final = ("strategy", "source", "instrument", "minutes", "params", "product")
 
 
@@ -143,7 +145,7 @@ def _compare_strategy(
             worse = old != new
         elif field == "lots":
             worse = old != new and (old is None or new is None or new > old)
-        elif field in {"wait_minutes", "fresh_signal"}:
+        elif field in _DEMANDS:
             worse = new < old
         elif field == "entry_from":
             worse = old is not None and (new is None or new < old)

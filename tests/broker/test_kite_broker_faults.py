@@ -8,7 +8,7 @@ from kite_rehearsal import rehearse
 
 from kitestring.broker.kite_client import KiteClient
 from kitestring.domain.money import price
-from kitestring.domain.orders import ExecType, Purpose, Side
+from kitestring.domain.orders import ExecType, OrdType, Purpose, Side
 
 _E = ExecType
 POST = "    route: POST /orders/*\n    nth: 1\n"
@@ -32,6 +32,9 @@ AFTER_THE_ORDER = {
         "error_answer\n" + POST + "    status: 400\n    error_type: NewException\n"
         "    reached: true\n"
     ),
+    "an answer after 20 s": script("late_answer\n" + POST + "    seconds: 20\n"),
+    "an answer that trickles": script("slow_drip\n" + POST),
+    "an HTML content type": script("wrong_content_type\n" + POST),
     "it lies about for 9 s": script("late_arrival\n" + POST + "    seconds: 9\n"),
     "it lies about for 40 s": script("late_arrival\n" + POST + "    seconds: 40\n"),
 }
@@ -65,6 +68,7 @@ BEFORE_THE_ORDER = {
     "taken and never answered, nor carried out": script(
         "no_answer\n" + POST + "    reached: false\n"
     ),
+    "maintenance": script('maintenance\n    route: POST /orders/*\n    until: "10:00:15"\n'),
 }
 
 
@@ -87,6 +91,56 @@ def test_an_order_that_never_arrived_is_given_up_only_after_minutes_of_looking(f
         assert desk.posts() == (2 if alive else 1)
 
     rehearse(play, BEFORE_THE_ORDER[fault])
+
+
+LOST_SECOND = script("no_answer\n    route: POST /orders/*\n    nth: 2\n    reached: false\n")
+
+
+@pytest.mark.parametrize(
+    ("quiet_s", "purpose", "least_s"),
+    [(1, Purpose.STOP, 120), (1, Purpose.ENTRY, 300), (60, Purpose.STOP, 300)],
+    ids=["a stop after its entry", "an entry", "a stop in a book that was quiet before"],
+)
+def test_an_exit_that_never_arrived_is_given_up_sooner_where_the_book_has_just_moved(
+    quiet_s, purpose, least_s
+):
+    async def play(desk):
+        first = desk.at_market()
+        await desk.until(lambda: desk.booked() == 10)
+        await desk.after(quiet_s)
+        tag = desk.place(side=Side.SELL, px="1390.00", kind=OrdType.SL, stop="1395.00",
+                         purpose=purpose)  # fmt: skip
+        await desk.until(lambda: desk.told(tag) == [_E.UNKNOWN])
+        waited_s = await desk.until(lambda: _E.REJECTED in desk.told(tag), 400)
+        assert least_s <= waited_s < least_s + 10
+        assert [row["tag"] for row in desk.orders()] == [first]
+        assert desk.posts() == 2
+
+    rehearse(play, LOST_SECOND)
+
+
+def test_a_book_that_froze_as_an_exit_was_sent_costs_a_second_look_and_no_second_order():
+    """The risk that is taken for it: what was believed lost is there, and is withdrawn once it shows."""
+
+    async def play(desk):
+        desk.at_market()
+        await desk.until(lambda: desk.booked() == 10)
+        await desk.after(4)  # Frozen from 10:00:04 on.
+        stop = desk.place(side=Side.SELL, px="1390.00", kind=OrdType.SL, stop="1395.00",
+                          purpose=Purpose.STOP)  # fmt: skip
+        await desk.until(lambda: _E.REJECTED in desk.told(stop), 400)
+        await desk.until(lambda: desk.row(stop)["status"] == "CANCELLED", 400)
+        assert "order came back" in desk.kinds()
+        assert (desk.posts(), desk.posts("DELETE"), desk.held()) == (2, 1, 10)
+
+    rehearse(
+        play,
+        script(
+            'book_frozen\n    from: "10:00:04"\n    for: 300\n',
+            "no_answer\n    route: POST /orders/*\n    nth: 2\n    close_after: 1\n",
+        ),
+        at_end=False,
+    )
 
 
 @pytest.mark.parametrize(
@@ -135,6 +189,18 @@ def test_nothing_leaves_where_there_is_no_connection():
         assert desk.posts() == 0
 
     rehearse(play, client_of=elsewhere)
+
+
+def test_an_answer_that_comes_twice_is_one_order():
+    async def play(desk):
+        first = desk.at_market()
+        await desk.until(lambda: desk.booked() == 10)
+        second = desk.at_market()
+        await desk.until(lambda: desk.booked() == 20)
+        assert [row["tag"] for row in desk.orders()] == [first, second]
+        assert (desk.posts(), desk.held()) == (2, 20)
+
+    rehearse(play, script("answered_twice\n" + POST))
 
 
 def test_an_order_that_is_shown_late_is_waited_for():

@@ -11,6 +11,8 @@ from kitestring.domain.money import price
 from kitestring.domain.orders import ExitReason
 from kitestring.domain.positions import Fill, RoundTrip
 from kitestring.domain.verdicts import Blocked
+from kitestring.engine import overnight_stops
+from kitestring.engine.live_engine import LiveEngine
 from kitestring.engine.replay_run import replay_run
 from kitestring.exchange.desk.form import Form
 from kitestring.store.run_reader import chosen_run, read_run
@@ -52,6 +54,80 @@ def test_after_the_close_a_trigger_stands_for_exactly_what_is_owned(friday):
     (sealed,) = facts(artifacts, DaySealed)
     assert [each.net_qty for each in sealed.handover.positions] == [net]
     its_own_replay(artifacts)
+
+
+def breaking(after, error):
+    """The same, but the first time it ends with an error, all of it done."""
+    broken = []
+
+    async def placed(*given):
+        answer = await after(*given)
+        if not broken:
+            broken.append(answer)
+            raise error
+        return answer
+
+    def finished(*given):
+        if not broken:
+            broken.append(given)
+            raise error
+        after(*given)
+
+    return placed if asyncio.iscoroutinefunction(after) else finished
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "error"),
+    [
+        (overnight_stops, "_placed", asyncio.CancelledError()),
+        (LiveEngine, "_finish", asyncio.CancelledError()),
+        (LiveEngine, "_finish", RuntimeError("no space for the last line")),
+    ],
+    ids=["dies before the answer", "dies before the seal", "a fault in the house"],
+)
+def test_a_house_that_ends_between_trigger_and_seal_asks_for_no_second_one(
+    tmp_path, monkeypatch, module, name, error
+):
+    monkeypatch.setattr(module, name, breaking(getattr(module, name), error))
+
+    async def play(stage):
+        task = asyncio.create_task(stage.trade("2 BUY stop=-50"))
+        await asyncio.wait([task])
+        if isinstance(error, asyncio.CancelledError):
+            assert task.cancelled()
+            assert facts(tmp_path, DaySealed) == []
+            await stage.trade("2 BUY stop=-50")
+        return stage.net(), stage.resting(), stage.gtts()
+
+    (net, resting, gtts), _ = on_day(FRIDAY, play, tmp_path)
+    assert net > 0
+    assert resting == (0, net), "never more for sale than is owned"
+    assert len(gtts) == 1
+    assert facts(tmp_path, OvernightStop)[-1].trigger_id == gtts[0]["id"]
+    assert facts(tmp_path, OvernightStop)[-1].step == "stands"
+    assert len(facts(tmp_path, DaySealed)) == 1
+
+
+def test_no_trigger_is_left_for_what_the_broker_does_not_confirm(tmp_path):
+    """The owner has made another product of it; nothing explains that, and the position is frozen."""
+
+    async def play(stage):
+        task = asyncio.create_task(stage.trade("2 BUY stop=-50"))
+        await stage.until("10:05:00")
+        net, one = stage.net(), stage.market.shown[0]
+        form = {
+            "exchange": "NFO", "tradingsymbol": one.symbol, "transaction_type": "BUY",
+            "position_type": "day", "quantity": str(net), "old_product": "NRML",
+            "new_product": "MIS",
+        }  # fmt: skip
+        assert stage.exchange.portfolio.convert(stage.exchange.now(), Form(form))
+        await task
+        return stage.net(), stage.gtts()
+
+    (net, gtts), _ = on_day(FRIDAY, play, tmp_path)
+    assert (net, gtts) == (0, [])
+    told = [note.sentence for note in facts(tmp_path, Note)]
+    assert any("the broker confirms 0: no trigger for more" in sentence for sentence in told)
 
 
 def test_monday_takes_the_trigger_back_and_protects_with_a_stop_of_its_own(friday):

@@ -20,13 +20,21 @@ def begun(tmp_path_factory):
     folder = tmp_path_factory.mktemp("begun")
 
     async def play(stage):
-        engine = stage.engine("2 BUY stop=-5")
-        task = asyncio.create_task(stage.trade("2 BUY stop=-5"))
+        settings = demanding(stage.plan("2 BUY stop=-5"))
+        engine = stage.engine("2 BUY stop=-5", settings=settings)
+        task = asyncio.create_task(stage.trade("2 BUY stop=-5", settings=settings))
         await stage.until("10:03:00")
         await stage.die(task)
         return engine._plan
 
     return folder, on_stage(play, folder)
+
+
+def demanding(plan):
+    """The plan's settings, with a stop demanded of its strategy as live does."""
+    (row,) = plan.settings.strategies
+    row = msgspec.structs.replace(row, stop_required=True)
+    return msgspec.structs.replace(plan.settings, strategies=(row,))
 
 
 def started_with(begun, *, risk=(), row=(), fresh=False, **settings):
@@ -57,6 +65,7 @@ def test_the_same_limits_in_another_file_are_the_same_run(begun):
         ),
         ({"row": {"lots": 11}}, "one: lots would go from 10 to 11"),
         ({"row": {"product": "NRML"}}, "one: product"),
+        ({"row": {"stop_required": False}}, "one: stop_required would go from True to False"),
         ({"capital": money("300000")}, "trading.live_capital would change"),
     ],
 )
