@@ -128,14 +128,14 @@ class ExitDesk:
         """Send what lies between the plan of a book and what works for it."""
         trade = book.trade
         if book.frozen and trade is not None and trade.leaving is not ExitReason.EXPIRY:
-            return  # Shown and counted: no stop is sent for it, whoever asks.
+            # Shown and counted: nothing is sent for it, whoever asks. An exit that is not ours to see
+            # may stand for it.
+            return
         view = self._views[book.instrument]
         at = self.state.now
         session = self._market.sessions[view.instrument.segment]
-        # After the close nothing is sent: what lapses with the day is not sent anew. Nor is anything
-        # for a frozen book: an exit that is not ours to see may stand for it.
-        idle = at >= session.close_at or _left_alone(book)
-        wants = [] if idle else self._exits.settle(book, view, at)
+        # After the close nothing is sent: what lapses with the day is not sent anew.
+        wants = self._exits.settle(book, view, at) if at < session.close_at else []
         # Whatever a caller decided about the trade (leaving, a signal that waits) ends here.
         if book.net_qty:
             self._portfolio.touch(book)
@@ -306,9 +306,3 @@ class ExitDesk:
             for name, book in self._portfolio.books.items()
             if (book.net_qty and (frozen_too or not book.frozen)) or by_strategy.get(name)
         ]
-
-
-def _left_alone(book: Book) -> bool:
-    """A position of yesterday that is not sure to be ours any more; only its expiry is looked after."""
-    leaving = book.trade.leaving if book.trade is not None else None
-    return bool(book.frozen) and leaving is not ExitReason.EXPIRY
