@@ -104,6 +104,7 @@ _WITHOUT_KEY: Final = (
         "BROKER_DIFFERS",
         "The broker's books differ from ours in this contract (docs/decisions/0014).",
     ),
+    ("MARGIN_UNKNOWN", "Live, and the broker did not say before the day what it would tie up."),
     ("TOUCHED_BY_HAND", "A person or the broker closed or withdrew ours in it; not again today."),
     ("MARKS_UNKNOWN", ""),
     ("STOP_REQUIRED", ""),
