@@ -90,10 +90,12 @@ class SharedAccount:
                 self._fill(order)
         return self
 
-    def carried(self, qty):
-        """Bought yesterday at 500 for the first strategy; delivered, so that no position shows it."""
+    def carried(self, qty, *, stop=None, target=None, **more):
+        """Bought yesterday at 500 for the first strategy; ``more`` is said of the position."""
         trade = OpenTrade(side=Side.BUY, entry_at=self.now - 86_400 * SECOND, signal_id=None)
         trade.entry_qty, trade.entry_value = qty, self.px * qty
+        trade.stop_px = price(stop) if stop else None
+        trade.target_px = price(target) if target else None
         position = CarriedPosition(
             strategy="one",
             instrument=ACME,
@@ -101,6 +103,7 @@ class SharedAccount:
             net_qty=qty,
             mark_px=self.px,
             trade=trade,
+            **more,
         )
         return self.step(
             DayOpening(
