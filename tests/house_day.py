@@ -107,9 +107,6 @@ class NoMargin:
     def unit_margin(self, instrument, product, side, px):
         return money("0.0001")
 
-    def unread(self, instrument, product):
-        return ""
-
 
 # ── a strategy that reads its decisions from a script ───────────────────────────────────────────
 

@@ -55,7 +55,6 @@ from kitestring.broker.kite_wire import (
     acked_order_id,
     cancel_request,
     id_in_path,
-    margins_request,
     modify_request,
     place_request,
     read_envelope,
@@ -64,10 +63,9 @@ from kitestring.broker.kite_wire import (
 )
 from kitestring.broker.secret_text import Secret
 from kitestring.broker.session_health import SessionHealth
-from kitestring.domain.events import BrokerMargin
 from kitestring.domain.ids import InstrumentId, OrderId
 from kitestring.domain.instants import Instant, ist
-from kitestring.domain.money import Money, Price
+from kitestring.domain.money import Price
 
 JOURNAL_HEADER: Final = "X-Kitestring-Journal"
 """What our own exchange is told of our journal, so that it can judge "intent before send"."""
@@ -231,17 +229,6 @@ class KiteClient:
         """The account's money, by segment."""
         path = "/user/margins"
         return self._believed(path, await self._read(path), kite_rows.margins)
-
-    async def order_margins(self, asked: BrokerMargin) -> Money:
-        """What a lot would tie up, the dearer of its sides. Raises ``KiteReadFailed``."""
-        path = "/margins/orders"
-        request = margins_request(path, asked)
-        answer = await self._answered(path, request, self.settings.read_timeout_s)
-        envelope = _enveloped(answer)
-        if envelope is None or not envelope.succeeded:
-            raise self._failed(path, answer)
-        raw = bytes(envelope.data)  # type: ignore[arg-type]  # a success has data
-        return self._believed(path, raw, kite_rows.order_margins)
 
     async def profile(self) -> Profile:
         """Whose account it is."""

@@ -31,7 +31,6 @@ from kitestring.broker.kite_wire import WireRequest
 from kitestring.broker.secret_text import HIDDEN
 
 FORM: Final = "application/x-www-form-urlencoded"
-JSON: Final = "application/json"
 
 _FAMILIES: Final = {
     AddressFamily.ANY: socket.AF_UNSPEC,
@@ -170,8 +169,8 @@ class KiteHttp:
                 self.session.request(
                     request.method,
                     self._address(request),
-                    data=request.body or None,
-                    headers={**(headers or {}), **_content_type(request)},
+                    data=request.body if request.form else None,
+                    headers={**(headers or {}), **({"Content-Type": FORM} if request.form else {})},
                     allow_redirects=False,
                     trace_request_ctx=sending,
                 ) as response,
@@ -256,9 +255,3 @@ def _reason(error: Exception) -> str:
 def _in_words(error: OSError) -> str:
     """The system's own words for an error number; the library's have addresses in them."""
     return os.strerror(error.errno).lower() if error.errno else type(error).__name__
-
-
-def _content_type(request: WireRequest) -> dict[str, str]:
-    if not request.body:
-        return {}
-    return {"Content-Type": JSON if request.json else FORM}

@@ -334,17 +334,12 @@ class _Profile(msgspec.Struct, kw_only=True):
     order_types: list[str] | None = None
 
 
-class _OrderMargin(msgspec.Struct):
-    total: Decimal
-
-
 _order = msgspec.json.Decoder(_Order)
 _trade = msgspec.json.Decoder(_Trade)
 _position = msgspec.json.Decoder(_Position)
 _holding = msgspec.json.Decoder(_Holding)
 _margins = msgspec.json.Decoder(_Margins)
 _profile = msgspec.json.Decoder(_Profile)
-_order_margins = msgspec.json.Decoder(list[_OrderMargin])
 _Wire = TypeVar("_Wire")
 
 _STATUSES: Final = {word.value: word for word in KiteStatus}
@@ -469,17 +464,6 @@ def margins(raw: bytes) -> Margins:
     if row.equity is None and row.commodity is None:
         raise RowStrange("it has neither equity nor commodity funds")
     return Margins(equity=_funds(row.equity), commodity=_funds(row.commodity))
-
-
-def order_margins(raw: bytes) -> Money:
-    """The dearest of ``/margins/orders``' two answers. Raises ``RowStrange``."""
-    rows = read_as(raw, _order_margins)
-    if len(rows) != 2:
-        raise RowStrange(f"{len(rows)} margins for 2 orders")
-    dearest = max(_rupees(row.total, "total") for row in rows)
-    if int(dearest) <= 0:
-        raise RowStrange("a margin of nothing")
-    return dearest
 
 
 def profile(raw: bytes) -> Profile:

@@ -16,10 +16,9 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from kitestring.domain.errors import InvariantBroken
-from kitestring.domain.events import BrokerMargin
 from kitestring.domain.ids import OrderId, exchange_of, symbol_of
 from kitestring.domain.money import Price, rupees_text
-from kitestring.domain.orders import OrderIntent, OrdType, Side
+from kitestring.domain.orders import OrderIntent, OrdType
 from kitestring.domain.verdicts import ModifyOrder, PlaceOrder
 
 Fields = tuple[tuple[str, str], ...]
@@ -33,9 +32,6 @@ _ID: Final = re.compile(r"[0-9A-Za-z]{1,40}")
 _TAG: Final = re.compile(r"[0-9A-Za-z]{1,20}")
 
 
-_JSON: Final = msgspec.json.Encoder(decimal_format="number")
-
-
 class WireRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One request: ``path`` is below the root, ``query`` and ``form`` are not yet encoded."""
 
@@ -43,13 +39,11 @@ class WireRequest(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     query: Fields = ()
     form: Fields = ()
-    json: bytes = b""
-    """Only the calculators take it: they change nothing."""
 
     @property
     def writes(self) -> bool:
         """Whether it changes something at the broker."""
-        return self.method != "GET" and not self.json
+        return self.method != "GET"
 
     @property
     def query_text(self) -> str:
@@ -58,8 +52,8 @@ class WireRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def body(self) -> bytes:
-        """The form, or the JSON, as it is sent."""
-        return self.json or urlencode(self.form).encode()
+        """The form as it is sent."""
+        return urlencode(self.form).encode()
 
 
 def place_fields(command: PlaceOrder) -> dict[str, str]:
@@ -157,25 +151,6 @@ def cancel_request(order_id: OrderId, variety: str, parent_order_id: str = "") -
 def read_request(path: str, *query: tuple[str, str]) -> WireRequest:
     """``GET`` something."""
     return WireRequest(method="GET", path=path, query=query)
-
-
-def margins_request(path: str, asked: BrokerMargin) -> WireRequest:
-    """``POST /margins/orders``: buying so much at that price, and selling it."""
-    orders = [
-        {
-            "exchange": exchange_of(asked.instrument),
-            "tradingsymbol": symbol_of(asked.instrument),
-            "transaction_type": side.value,
-            "variety": "regular",
-            "product": asked.product,
-            "order_type": "LIMIT",
-            "quantity": asked.qty,
-            "price": Decimal(rupees_text(asked.px)),
-            "trigger_price": 0,
-        }
-        for side in Side
-    ]
-    return WireRequest(method="POST", path=path, json=_JSON.encode(orders))
 
 
 def id_in_path(given: str) -> str:

@@ -223,10 +223,6 @@ class Account:
             )
         if at >= session.entry_cutoff_at:
             return "ENTRY_CUTOFF", f"no new positions after {ist_clock(session.entry_cutoff_at)}"
-        unread = self._margins.unread(settings.instrument, settings.product)
-        if unread:
-            symbol = view.instrument.symbol
-            return "MARGIN_UNKNOWN", f"the broker's margin of {symbol} is not known: {unread}"
         source = self._views[settings.source]
         for watched in (view, source):
             if watched.stale:

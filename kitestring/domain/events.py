@@ -273,20 +273,6 @@ class Adjustment(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag
     reason: str
 
 
-class BrokerMargin(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """What the broker said, before the day, it would tie up for a lot of something on its own."""
-
-    instrument: InstrumentId
-    product: str
-    qty: int
-    px: Price
-    """The price it was asked at: the previous close."""
-    total: Money = Money(0)
-    """Of the dearer side."""
-    why: str = ""
-    """Why it could not be read; empty where it was."""
-
-
 class RunOpened(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="run_opened"):
     """The first record of a run: what it is made of."""
 
@@ -306,8 +292,6 @@ class RunOpened(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=
     """The sessions with the house's own cut-offs, encoded: what a replay of the day needs."""
     beside: str = ""
     """Of a paper twin: the name of the live run it was traded beside."""
-    margins: tuple[BrokerMargin, ...] = ()
-    """The broker's own margins that a live day decides by; empty on paper."""
 
 
 class DaySealed(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="day_sealed"):

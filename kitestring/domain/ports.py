@@ -99,10 +99,6 @@ class MarginModel(Protocol):
         """Rupees per unit of quantity for a position opened by ``side`` at ``px``."""
         ...
 
-    def unread(self, instrument: InstrumentId, product: Product) -> str:
-        """Why a margin is not known and nothing may be entered; empty where it is."""
-        ...
-
 
 class Commit(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """One durable step of the journal.

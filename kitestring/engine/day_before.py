@@ -27,10 +27,10 @@ from kitestring.domain.instruments import Instrument, Segment
 from kitestring.domain.money import Money, show_rupees
 from kitestring.domain.positions import CarriedPosition
 from kitestring.domain.sessions import Session
-from kitestring.engine.broker_margins import margins_of
 from kitestring.engine.day_record import bands_in, closes_before
 from kitestring.engine.live_recovery import taken_up
 from kitestring.engine.recovery import read_story
+from kitestring.exchange.margin import StatedMargins
 from kitestring.market.charges import charges_of_name
 from kitestring.store.journal import SqliteJournal, read_commits, sealed_by
 from kitestring.store.paths import RunPaths, list_runs
@@ -153,7 +153,7 @@ def _unsealed(
             sessions=sessions,
             definitions=definitions,
             charge_book=charges_of_name(opened.charges),
-            margins=margins_of(opened.margins),
+            margins=StatedMargins(),
             previous_close=closes_before(manifest),
             price_bands=bands_in(manifest),
         )

@@ -10,8 +10,6 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-import msgspec
-
 from kitestring.broker.governor import Governor
 from kitestring.broker.kite_bridge import KiteBroker
 from kitestring.broker.kite_client import KiteClient
@@ -26,7 +24,7 @@ from kitestring.broker.order_traffic import loop_seconds
 from kitestring.broker.secret_text import Secret
 from kitestring.broker.ticker_events import FeedState, StateChanged, TickerEvent
 from kitestring.domain.bars import Bar
-from kitestring.domain.events import BrokerMargin, Gap, Note
+from kitestring.domain.events import Gap, Note
 from kitestring.domain.ids import InstrumentId
 from kitestring.domain.instants import SECOND
 from kitestring.domain.instruments import Instrument
@@ -69,19 +67,6 @@ class KiteLink:
             funds = (await self._client.margins()).equity
             available = funds.net if funds is not None else None
         return Account(user_id=profile.user_id, user_name=profile.user_name, available=available)
-
-    async def margins(self, asked: Sequence[BrokerMargin]) -> tuple[BrokerMargin, ...]:
-        """What the broker would tie up for each, or why that could not be read."""
-        return tuple([await self._margin(each) for each in asked])
-
-    async def _margin(self, asked: BrokerMargin) -> BrokerMargin:
-        if not asked.px:
-            return msgspec.structs.replace(asked, why="its previous close is not known")
-        try:
-            total = await self._client.order_margins(asked)
-        except KiteReadFailed as error:
-            return msgspec.structs.replace(asked, why=error.what.rstrip("."))
-        return msgspec.structs.replace(asked, total=total)
 
     async def load_history(
         self, needed: Iterable[tuple[InstrumentId, int, int]]

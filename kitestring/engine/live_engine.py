@@ -23,7 +23,6 @@ from kitestring.core.trading_core import TradingCore
 from kitestring.domain.bars import Bar
 from kitestring.domain.errors import ConfigError, HouseError
 from kitestring.domain.events import (
-    BrokerMargin,
     DayOpening,
     DaySealed,
     Gap,
@@ -36,7 +35,6 @@ from kitestring.domain.ids import InstrumentId
 from kitestring.domain.instants import Instant
 from kitestring.engine import arming
 from kitestring.engine.arming import Armed, ArmingFile, Terms
-from kitestring.engine.broker_margins import to_ask
 from kitestring.engine.carrying_in import TakenOver, carried_in
 from kitestring.engine.clocks import wall_now, wall_seconds
 from kitestring.engine.day_before import outstanding
@@ -201,12 +199,7 @@ class LiveEngine:
             journal = self._open_journal(paths.journal, plan.settings.run_key)
             held.callback(journal.close)
             story = read_story(journal)
-            margins = (
-                await link.margins(to_ask(plan.settings, plan.manifest, plan.opening))
-                if story.last is None
-                else story.margins
-            )
-            core = core_of(plan, paths, story, margins)
+            core = core_of(plan, paths, story)
             gap = taken_up(core, journal, story, paths, link.clock.now())
             resumed = story.last is not None
             scribe = Scribe(
@@ -256,7 +249,7 @@ class LiveEngine:
                     TakenOver() if resumed else await carried_in(plan.opening, plan.overnight, link)
                 )
                 opening = over.opening
-                self._begin(day, history, gap, opening, margins)
+                self._begin(day, history, gap, opening)
                 for stop in over.stops:
                     day.record(stop)
                 for sentence in over.unprotected:
@@ -389,7 +382,6 @@ class LiveEngine:
         history: Mapping[tuple[InstrumentId, int], Sequence[Bar]],
         gap: Gap | None,
         opening: DayOpening | None,
-        margins: tuple[BrokerMargin, ...],
     ) -> None:
         plan, core = self._plan, day.core
         if gap is not None:
@@ -416,7 +408,6 @@ class LiveEngine:
                 version=__version__,
                 settings=msgspec.msgpack.encode(plan.settings),
                 sessions=msgspec.msgpack.encode(dict(plan.sessions)),
-                margins=margins,
             )
         )
         if opening is not None:
@@ -427,12 +418,6 @@ class LiveEngine:
         day.note("opened", f"The day is open: {plan.manifest.name}.")
         for sentence in plan.said:
             day.note(f"{LIVE_NOTE}the day before", sentence)
-        for row in margins:
-            if row.why:
-                what = f"The broker's margin of {row.instrument} as {row.product} is not known"
-                day.note(
-                    f"{LIVE_NOTE}margin", f"{what}: {row.why}. Nothing is entered in it today."
-                )
 
     def _finish(self, day: LiveDay, scribe: Scribe) -> None:
         core, tally = day.core, scribe.tally

@@ -18,7 +18,6 @@ from kitestring.core.trading_core import TradingCore
 from kitestring.domain.bars import Bar
 from kitestring.domain.charges import ChargeBook
 from kitestring.domain.events import (
-    BrokerMargin,
     DayOpening,
     Gap,
     Note,
@@ -34,7 +33,6 @@ from kitestring.domain.sessions import Session
 from kitestring.domain.verdicts import CancelOrder, Command, ModifyOrder
 from kitestring.engine.alert_channels import Channel
 from kitestring.engine.arming import Terms
-from kitestring.engine.broker_margins import margins_of
 from kitestring.engine.day_record import bands_in, closes_before
 from kitestring.engine.guard_story import standing_halt
 from kitestring.engine.leaving import (
@@ -50,6 +48,7 @@ from kitestring.engine.live_day import (
 from kitestring.engine.overnight_stops import TriggerDesk
 from kitestring.engine.recovery import Story
 from kitestring.engine.stopping import Stopping
+from kitestring.exchange.margin import StatedMargins
 from kitestring.store.paths import RunPaths
 from kitestring.store.tape_reader import TapeReader
 
@@ -154,10 +153,6 @@ class LiveLink(Protocol):
         """Whose account it is. Raises ``NotLoggedIn``, or another ``HouseError``."""
         ...
 
-    async def margins(self, asked: Sequence[BrokerMargin]) -> tuple[BrokerMargin, ...]:
-        """The same with what the broker would tie up, or with why that could not be read."""
-        ...
-
     async def load_history(
         self, needed: Iterable[tuple[InstrumentId, int, int]]
     ) -> Mapping[tuple[InstrumentId, int], Sequence[Bar]]:
@@ -193,16 +188,8 @@ Ask = Callable[[Sequence[str], str], Awaitable[str | None]]
 """Shows the lines, asks for the phrase; ``None`` where nobody is there to type."""
 
 
-def core_of(
-    plan: LivePlan,
-    paths: RunPaths,
-    story: Story | None,
-    margins: tuple[BrokerMargin, ...] = (),
-) -> TradingCore:
-    """The house of a plan, new; ``story`` is what a day taken up again has recorded.
-
-    ``margins`` are those of a day that begins; one taken up again keeps its own.
-    """
+def core_of(plan: LivePlan, paths: RunPaths, story: Story | None) -> TradingCore:
+    """The house of a plan, new; ``story`` is what a day taken up again has recorded."""
     openings = [plan.opening, story.opening if story is not None else None]
     instruments = {each.id: each for each in plan.manifest.instruments}
     for opening in openings:
@@ -217,7 +204,7 @@ def core_of(
         sessions=plan.sessions,
         definitions=plan.definitions,
         charge_book=plan.charge_book,
-        margins=margins_of(margins if story is None or story.last is None else story.margins),
+        margins=StatedMargins(),
         previous_close=closes_before(plan.manifest),
         price_bands=bands_in(began),
     )

@@ -38,7 +38,6 @@ from kitestring.domain.instruments import Instrument, Segment
 from kitestring.domain.ports import Commit, Manifest
 from kitestring.domain.sessions import Session
 from kitestring.domain.ticks import TickFrame
-from kitestring.engine.broker_margins import margins_of
 from kitestring.engine.day_record import (
     bands_in,
     carried_positions,
@@ -53,6 +52,7 @@ from kitestring.engine.scribe import Scribe
 from kitestring.engine.strategy_files import read_strategy
 from kitestring.engine.watching import DayResult, NobodyWatches
 from kitestring.exchange.fill_models import FillModel
+from kitestring.exchange.margin import StatedMargins
 from kitestring.market.charges import charges_of_name
 from kitestring.store.atomic_file import write_atomically
 from kitestring.store.exchange_ledger import FileLedger
@@ -216,7 +216,7 @@ class PaperTwin:
             sessions=sessions,
             definitions=definitions,
             charge_book=self._terms.charge_book,
-            margins=margins_of(opened.margins),
+            margins=StatedMargins(),
             previous_close=closes_before(manifest),
             price_bands=bands_in(manifest),
         )

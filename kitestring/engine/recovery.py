@@ -13,14 +13,12 @@ from typing import NamedTuple
 
 from kitestring.core.trading_core import TradingCore
 from kitestring.domain.events import (
-    BrokerMargin,
     BrokerSnapshot,
     DayOpening,
     Fact,
     Gap,
     HistoryLoaded,
     Reports,
-    RunOpened,
     TimerFired,
 )
 from kitestring.domain.ids import ClOrdId
@@ -61,8 +59,6 @@ class Story(NamedTuple):
     """The broker's last words: what it may tell again and must not be taken in twice."""
     opening: DayOpening | None = None
     """What the day before handed over."""
-    margins: tuple[BrokerMargin, ...] = ()
-    """The broker's margins that the day began with."""
 
 
 _WAITING = {
@@ -78,7 +74,6 @@ def read_story(journal: Journal) -> Story:
     history: list[HistoryLoaded] = []
     latest: dict[ClOrdId, Unanswered] = {}
     opening: DayOpening | None = None
-    margins: tuple[BrokerMargin, ...] = ()
     heard: list[tuple[LastCommit, Reports]] = []
     gaps: list[Gap] = []
     for number, commit in journal.commits():
@@ -95,14 +90,12 @@ def read_story(journal: Journal) -> Story:
             _notice(fact, last, history, latest)
             if isinstance(fact, DayOpening):
                 opening = fact
-            elif isinstance(fact, RunOpened):
-                margins = fact.margins
             elif isinstance(fact, Reports):
                 heard.append((last, fact))
             elif isinstance(fact, Gap):
                 gaps.append(fact)
     words = _last_words(last, heard)
-    return Story(last, tuple(history), tuple(latest.values()), tuple(gaps), words, opening, margins)
+    return Story(last, tuple(history), tuple(latest.values()), tuple(gaps), words, opening)
 
 
 def _last_words(

@@ -20,10 +20,10 @@ from kitestring.domain.events import DayOpening, RunOpened
 from kitestring.domain.instruments import Instrument, Segment
 from kitestring.domain.ports import Manifest
 from kitestring.domain.sessions import Session
-from kitestring.engine.broker_margins import margins_of
 from kitestring.engine.day_record import bands_in
 from kitestring.engine.replay import Replayed, replay
 from kitestring.engine.strategy_files import read_strategy
+from kitestring.exchange.margin import StatedMargins
 from kitestring.market.charges import charges_of_name
 from kitestring.store.run_reader import Recorded
 from kitestring.store.tape_reader import TapeReader
@@ -107,7 +107,7 @@ def _fresh_core(
         sessions=sessions,
         definitions=definitions,
         charge_book=charges_of_name(opened.charges),
-        margins=margins_of(opened.margins),
+        margins=StatedMargins(),
         previous_close={
             each.id: manifest.previous_close[each.id]
             for each in manifest.instruments

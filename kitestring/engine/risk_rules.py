@@ -105,7 +105,6 @@ _WITHOUT_KEY: Final = (
         "The broker's books differ from ours in this contract (docs/decisions/0014).",
     ),
     ("OPPOSITE_BY_HAND", "You hold the other side of it yourself; the broker would net the two."),
-    ("MARGIN_UNKNOWN", "Live, and the broker did not say before the day what it would tie up."),
     ("TOUCHED_BY_HAND", "A person or the broker closed or withdrew ours in it; not again today."),
     ("MARKS_UNKNOWN", ""),
     ("STOP_REQUIRED", ""),

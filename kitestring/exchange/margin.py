@@ -285,7 +285,3 @@ class StatedMargins:
             self._linear[instrument.id, product] = rate_bp
         long_unit, short_unit = unit_margins(self._rates, instrument, product, px)
         return long_unit if side is Side.BUY else short_unit
-
-    def unread(self, instrument: InstrumentId, product: Product) -> str:  # noqa: ARG002 - a model's
-        """Nothing: a stated margin is always known."""
-        return ""
