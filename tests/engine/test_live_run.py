@@ -141,6 +141,7 @@ def test_at_zerodha_it_says_so_and_waits_for_a_login(tmp_path, monkeypatch):
         async def wait_until(self, at):
             raise Asked
 
+    monkeypatch.setenv("KITE_API_KEY", "abcdefgh12345678")
     # The checks look at this machine's addresses; they have tests of their own.
     monkeypatch.setattr(live_run, "looked_at", lambda *_, **__: [])
     lines = []
