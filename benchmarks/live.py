@@ -323,6 +323,8 @@ def main() -> None:
     def say(line: dict[str, object]) -> None:
         print(json.dumps(line), flush=True)
 
+    if chosen.folder is not None:
+        Path(chosen.folder).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=chosen.folder) as place:
         folder = Path(place)
         say(disk(folder))

@@ -55,7 +55,7 @@ def request(artifacts, config=ROOT / "configs" / "paper.yaml", **more):
     return DayRequest(file=load_config(config), artifacts=artifacts, **asked)
 
 
-def synthetic_plan(artifacts, until="09:55"):
+def synthetic_plan(artifacts, until="10:10"):
     """Eight instruments, two strategies on most of them, orders that rest, trail and are squared off."""
     feed = FirstHour(SyntheticFeed(DAY, 1), at(until))
     plan = shortened(paper_plan(request(artifacts), feed), at(until))
@@ -68,7 +68,7 @@ def patient(settings):
     return msgspec.structs.replace(settings, risk=risk)
 
 
-def synthetic_market(until="09:55"):
+def synthetic_market(until="10:10"):
     tape = SyntheticFeed(DAY, 1)
     names = [each.id for each in tape.manifest.instruments]
     return OneTape(FirstHour(tape, at(until)), MarketSource(DAY, 1, watching=names))
@@ -94,7 +94,7 @@ def test_a_synthetic_day_is_the_same_live_and_on_paper(tmp_path):
         "Fill",
         "RoundTrip",
     }
-    assert sum(each.kind == "Fill" for each in paper) > 5
+    assert sum(each.kind == "Fill" for each in paper) > 10
 
 
 def test_one_line_that_differs_is_found_where_it_first_matters(tmp_path, monkeypatch):
