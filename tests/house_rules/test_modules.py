@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PACKAGES = ("kitestring", "scripts", "benchmarks")
+PACKAGES = ("kitestring", "scripts", "benchmarks", "proof")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 BANNED = re.compile(
@@ -34,6 +34,7 @@ SELF_STARTING = {
     "kitestring/strategies/*.py": "loaded by the name in the settings file",
     "scripts/*.py": "started from the command line",
     "benchmarks/*.py": "started from the command line",
+    "proof/*.py": "started from the command line",
 }
 WAITED_FOR = {}
 """Alive as soon as something imports it; then its line here must go."""

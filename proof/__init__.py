@@ -1,0 +1,1 @@
+"""The proof: what Kitestring claims of itself, as programs a reader can run again."""
