@@ -43,6 +43,7 @@ from kitestring.engine.kite_link import KiteLink, open_kite
 from kitestring.engine.live_day import Heard, LiveDay
 from kitestring.engine.live_engine import LiveEngine
 from kitestring.engine.live_plan import Ears, LiveLink, LivePlan
+from kitestring.engine.settled_garbage import SettledGarbage
 from kitestring.engine.watching import NobodyWatches
 from kitestring.market.charges import charge_book
 from kitestring.store.journal import SqliteJournal
@@ -312,7 +313,7 @@ class House:
             return phrase
 
         halts = HaltWatch(folder)
-        beside = (halts, ControlSocket(folder, halts), self.marks)
+        beside = (halts, ControlSocket(folder, halts), SettledGarbage(), self.marks)
         self.engine = LiveEngine(plan, link, ask, beside=beside, open_journal=self.marks.journal)
 
     @property

@@ -51,6 +51,7 @@ from kitestring.engine.live_plan import Ask, Ears, LiveLink, LivePlan, OpenLink
 from kitestring.engine.preflight import may_start
 from kitestring.engine.rehearsal_clock import REHEARSED_SILENCE
 from kitestring.engine.settings_today import settings_today
+from kitestring.engine.settled_garbage import SettledGarbage
 from kitestring.engine.strategy_files import read_strategy
 from kitestring.engine.twin_line import TwinLine
 from kitestring.engine.watching import DayResult, Watcher
@@ -163,6 +164,7 @@ async def _trade(
         halts,
         ControlSocket(request.artifacts, halts, guard=unguarded),
         Attendance(watcher, halts, guard=unguarded),
+        SettledGarbage(),
     )
     engine = LiveEngine(plan, open_link, asking(say, stdin), beside=beside, unguarded=unguarded)
     try:

@@ -42,6 +42,7 @@ from kitestring.engine.live_recovery import taken_up
 from kitestring.engine.recovery import Story, forgotten, read_story, still_unanswered
 from kitestring.engine.replay import LIVE_NOTE
 from kitestring.engine.scribe import Scribe
+from kitestring.engine.settled_garbage import settled_garbage
 from kitestring.engine.watching import DayResult, DayStarted, Watcher
 from kitestring.exchange.fill_models import FillModel
 from kitestring.exchange.margin import StatedMargins
@@ -217,7 +218,8 @@ class LivePaperEngine:
                 self._hear(fact)
             if self._stop_asked:
                 day.stop()
-            await day.run()
+            with settled_garbage():
+                await day.run()
             if day.interrupted:
                 day.note("interrupted", "Stopped by the operator; the same command goes on.")
             else:

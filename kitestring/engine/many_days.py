@@ -26,9 +26,9 @@ from kitestring.engine.day_rows import DayRow, DaysResult, FinishedDay, finished
 from kitestring.engine.paper_engine import (
     PaperEngine,
     PaperPlan,
-    settled_garbage,
     stopping_on_ctrl_c,
 )
+from kitestring.engine.settled_garbage import settled_garbage
 from kitestring.engine.watching import DayResult, DaySnapshot, DayStarted
 from kitestring.store.atomic_file import copy_atomically, write_atomically
 from kitestring.store.instance_lock import InstanceLock

@@ -7,7 +7,6 @@ exchange's own matcher in process, with a ledger of its own that survives us.
 from __future__ import annotations
 
 import asyncio
-import gc
 import signal
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -37,6 +36,7 @@ from kitestring.engine.day_result import day_result
 from kitestring.engine.helm import Helm
 from kitestring.engine.recovery import Story, forgotten, read_story, restore, still_unanswered
 from kitestring.engine.scribe import Scribe
+from kitestring.engine.settled_garbage import settled_garbage
 from kitestring.engine.trading_day import TradingDay
 from kitestring.engine.watching import Attendant, DayResult, DayStarted, Watcher
 from kitestring.exchange.fill_models import FillModel
@@ -407,17 +407,6 @@ class PaperEngine:
 def _write_summary(paths: RunPaths, result: DayResult) -> None:
     content = msgspec.json.format(_SUMMARY.encode(result.summary()))
     write_atomically(paths.summary, content + b"\n")
-
-
-@contextmanager
-def settled_garbage() -> Iterator[None]:
-    """Put what start-up made out of the collector's sight: a full collection would stop the loop."""
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 @contextmanager

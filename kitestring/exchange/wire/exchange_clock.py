@@ -50,7 +50,8 @@ class ExchangeClock:
         self._speed: Speed = speed
         self._paused = False
         self._held_at: Instant = NEVER
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._waiting: dict[asyncio.Future[None], None] = {}
+        """In the order in which they came: a set's order is another one in every program."""
 
     @property
     def speed(self) -> Speed:
@@ -168,7 +169,7 @@ class ExchangeClock:
         """Wait until the loop's time has reached ``at``, or until something changes."""
         loop = asyncio.get_running_loop()
         changed: asyncio.Future[None] = loop.create_future()
-        self._waiting.add(changed)
+        self._waiting[changed] = None
         timer = None
         speed, left = self._speed, at - self.aim()
         if left > 0 and at < NEVER and not self._paused and not isinstance(speed, str):
@@ -176,7 +177,7 @@ class ExchangeClock:
         try:
             await changed
         finally:
-            self._waiting.discard(changed)
+            del self._waiting[changed]
             if timer is not None:
                 timer.cancel()
 

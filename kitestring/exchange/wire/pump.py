@@ -164,6 +164,8 @@ class Pump:
                 continue
             if not await clock.reach(at):
                 continue
+            if self._inserted and frame is not self._inserted[0]:
+                continue  # Something was said while the time of this frame was awaited: it is first.
             if stepping:
                 self.gate.reached(at)
                 if at < frame_at and at < due_at:  # Somebody's timer, and nothing else.
@@ -196,9 +198,9 @@ class Pump:
         self._clock.hold(frame.received_at if frame is not None else NEVER)
 
     async def _show(self, frame: TickFrame, at: Instant) -> None:
+        inserted = frame is not self._next
         if self.retouch is not None:
             frame = self.retouch(frame)
-        inserted = bool(self._inserted)
         self.position += 1
         self._floor.observe(self.position, frame)
         ticks, changed = frame.ticks, []

@@ -243,6 +243,25 @@ def test_a_price_moved_by_the_admin_is_a_frame_like_any_other():
     assert told == (3, 2 * SECOND, ["INFY"], [])
 
 
+def test_a_price_moved_at_the_very_moment_of_a_frame_is_shown_and_so_is_the_frame():
+    async def main():
+        exchange = SmallExchange(Tape(*THREE))
+        clock = ExchangeClock(OPEN_AT - SECOND)
+        pump, ear = pump_of(exchange, clock)
+        async with running(pump):
+            await clock.wait_until(OPEN_AT + SECOND // 2)
+            # The time of the second frame comes while the loop is busy with something else.
+            asyncio.get_running_loop().here += 0.6
+            pump.insert((tick(TCS, 1, 3079, 1),))
+            await asyncio.sleep(10)
+        return ear.told, exchange.observed
+
+    told, observed = in_virtual_time(main())
+    assert [ids for _, _, ids, _ in told] == [["INFY"], ["TCS"], ["INFY", "TCS"], ["TCS"]]
+    assert len(observed) == 4
+    assert sorted(at for _, at, _, _ in told) == [at for _, at, _, _ in told]
+
+
 def test_a_desk_that_waits_for_the_market_does_not_keep_the_day_from_going_on():
     class Waiting(Book):
         next_due_at = OPEN_AT + SECOND
