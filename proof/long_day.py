@@ -30,6 +30,7 @@ from kitestring.domain.instants import MINUTE, instant
 from kitestring.engine.guarding import Guarding, guard_command
 from kitestring.store.halt_file import HaltFile
 from proof.tier import Broken, Outcome, Scale, Tier
+from proof.watched_programs import files_with, open_doors, open_modes, told_to_all
 
 SPEED: Final = 10.0
 EVERY_S: Final = 5
@@ -47,6 +48,7 @@ SLOWER: Final = 4.0
 """How much slower the median order may be at the end, on a machine that does other things too."""
 SHARE_MS: Final = 20.0
 """Below this a ratio says nothing."""
+PUBLIC: Final = "public0123456789"
 CONFIG: Final = """\
 trading:
   mode: live
@@ -125,7 +127,7 @@ def settings_of_a_guard(exchange: Exchange, folder: Path) -> Guarding:
         KiteToken(
             api_key="kitestring",
             access_token=exchange.token,
-            public_token=Secret("publicpublic"),
+            public_token=Secret(PUBLIC),
             user_id="KS0001",
             login_at=instant(DAY, dt.time(9)),
         )
@@ -187,6 +189,10 @@ class LongDay:
             # The stopwatch must not be what grows.
             for kept in (marks.told, marks.shown, marks.frames):
                 kept.clear()
+        canaries = (house.exchange.token.reveal(), PUBLIC)
+        for pid in pids.values():
+            self.found += told_to_all(pid, canaries) + open_doors(pid)
+        self.found += open_modes(house.artifacts / "secrets")
         self.ticks = house.day.ticks - ticks
         if guarding.pid != pids["guard"] or guarding.unguarded():
             self.found.append("The guard did not live all day.")
@@ -208,6 +214,8 @@ class LongDay:
             mine = ours.get(tag)
             if mine is None or mine.cum_qty != int(str(row["filled_quantity"])):
                 self.found.append(f"The journal knows order {tag} otherwise than the exchange.")
+        canaries = (house.exchange.token.reveal(), PUBLIC)
+        self.found += files_with(folder, canaries, but=folder / "secrets")
         if HaltFile(folder).stands:
             self.found.append("A HALT stands that nobody ordered.")
         for name, samples in self.samples.items():
@@ -247,7 +255,10 @@ AGAIN: Final = "python -m proof --tier long_day"
 TIER: Final = Tier(
     name="long_day",
     unit="market minutes",
-    claim="Engine, guard and exchange trade a long day without growing or slowing down.",
+    claim=(
+        "Engine, guard and exchange trade a long day without growing, slowing down, or showing a"
+        " secret or a door to anybody."
+    ),
     size={Scale.TEST: 2, Scale.PROOF: 20, Scale.SOAK: 8 * 60},
     batch=8 * 60,
     live=live,
