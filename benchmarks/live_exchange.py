@@ -58,8 +58,9 @@ class Word(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Stairs:
     """The market: everybody wanders, the last share stands until it climbs. And the stopwatch."""
 
-    def __init__(self, instruments: int, parts: int) -> None:
+    def __init__(self, instruments: int, parts: int, every: int = 1) -> None:
         self.listed = shares(instruments)
+        self._every = every
         self.last = self.listed[-1].id
         self.level = FIRST
         self.latest: dict[InstrumentId, Tick] = {}
@@ -75,9 +76,10 @@ class Stairs:
         self._asked: list[TickFrame] = []
 
     def frames(self) -> Iterator[TickFrame]:
-        """The day, from shortly before the second minute."""
+        """The day, from shortly before the second minute; of so many seconds only the first."""
         for frame in every_second(self.listed, self._parts):
-            if frame.received_at >= BEGINS_AT:
+            second = (frame.received_at - OPEN_AT) // SECOND
+            if frame.received_at >= BEGINS_AT and second % self._every == 0:
                 yield frame
 
     def climb(self, ticks: int, now: int) -> tuple[Tick, ...]:
@@ -155,10 +157,12 @@ class Stairs:
 class Program:
     """Serves one day and obeys its stdin."""
 
-    def __init__(self, instruments: int, parts: int) -> None:
-        self.stairs = Stairs(instruments, parts)
+    def __init__(
+        self, instruments: int, parts: int, *, every: int = 1, minutes: int = MINUTES
+    ) -> None:
+        self.stairs = Stairs(instruments, parts, every)
         self.clock = ExchangeClock(BEGINS_AT - SECOND)
-        market = Measured(manifest(self.stairs.listed, MINUTES), self.stairs.frames())
+        market = Measured(manifest(self.stairs.listed, minutes), self.stairs.frames())
         self.exchange = LocalExchange(ExchangeSettings(), market, self.clock)
         self.served = Served(
             self.exchange,
@@ -170,6 +174,13 @@ class Program:
         del exchange
         app[PUMP].retouch = self.stairs.retouch
         app[FEED].interference = self.stairs
+        app.router.add_get("/admin/time", self._clock_face)
+
+    async def _clock_face(self, request: web.Request) -> web.Response:
+        """For a guard, which has a program and a clock of its own."""
+        del request
+        face = {"at": self.clock.now(), "speed": self.clock.speed, "paused": self.clock.paused}
+        return web.json_response({"data": face})
 
     async def serve(self) -> None:
         """Until stdin ends."""
@@ -249,8 +260,11 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--instruments", type=int, required=True)
     arguments.add_argument("--parts", type=int, default=1)
+    arguments.add_argument("--every", type=int, default=1, help="market seconds between two ticks")
+    arguments.add_argument("--minutes", type=int, default=MINUTES, help="of the session")
     chosen = arguments.parse_args()
-    asyncio.run(Program(chosen.instruments, chosen.parts).serve())
+    program = Program(chosen.instruments, chosen.parts, every=chosen.every, minutes=chosen.minutes)
+    asyncio.run(program.serve())
 
 
 if __name__ == "__main__":

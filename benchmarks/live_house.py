@@ -38,6 +38,7 @@ from kitestring.domain.signals import Decision, buy, hold
 from kitestring.domain.ticks import TickFrame
 from kitestring.domain.verdicts import PlaceOrder
 from kitestring.engine.control_socket import ControlSocket
+from kitestring.engine.guarding import Guarding
 from kitestring.engine.halt_watch import HaltWatch
 from kitestring.engine.kite_link import KiteLink, open_kite
 from kitestring.engine.live_day import Heard, LiveDay
@@ -124,9 +125,14 @@ def _row(name: str, on: Instrument, *, step: int, stop: float = 0.0) -> Strategy
     )
 
 
-def plan_of(instruments: int, rows: tuple[StrategySettings, ...], artifacts: Path) -> LivePlan:
+def plan_of(
+    instruments: int,
+    rows: tuple[StrategySettings, ...],
+    artifacts: Path,
+    minutes: int = MINUTES,
+) -> LivePlan:
     """A live day on imaginary shares."""
-    listed = manifest(shares(instruments), MINUTES)
+    listed = manifest(shares(instruments), minutes)
     listed = msgspec.structs.replace(listed, name="Kite, measured", rewindable=False)
     settings = DaySettings(
         date=DAY,
@@ -199,11 +205,14 @@ class Exchange:
 
 
 @asynccontextmanager
-async def exchange_program(instruments: int, parts: int) -> AsyncIterator[Exchange]:
+async def exchange_program(
+    instruments: int, parts: int, *, every: int = 1, minutes: int = MINUTES
+) -> AsyncIterator[Exchange]:
     """The exchange in a program of its own, for as long as this lasts."""
     program = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "benchmarks.live_exchange"),
         *("--instruments", str(instruments), "--parts", str(parts)),
+        *("--every", str(every), "--minutes", str(minutes)),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         limit=1 << 26,
@@ -286,12 +295,19 @@ class House:
     """One live day at an exchange of another program."""
 
     def __init__(
-        self, exchange: Exchange, instruments: int, rows: tuple[StrategySettings, ...], folder: Path
+        self,
+        exchange: Exchange,
+        instruments: int,
+        rows: tuple[StrategySettings, ...],
+        folder: Path,
+        *,
+        minutes: int = MINUTES,
+        guarding: Guarding | None = None,
     ) -> None:
         self.exchange = exchange
         self.marks = Marks()
         self.artifacts = folder
-        plan = plan_of(instruments, rows, folder)
+        plan = plan_of(instruments, rows, folder, minutes)
         settings = local_settings(exchange.root, api_key="kitestring")
         self.link: KiteLink | None = None
 
@@ -313,8 +329,16 @@ class House:
             return phrase
 
         halts = HaltWatch(folder)
-        beside = (halts, ControlSocket(folder, halts), SettledGarbage(), self.marks)
-        self.engine = LiveEngine(plan, link, ask, beside=beside, open_journal=self.marks.journal)
+        guards = () if guarding is None else (guarding,)
+        beside = (*guards, halts, ControlSocket(folder, halts), SettledGarbage(), self.marks)
+        self.engine = LiveEngine(
+            plan,
+            link,
+            ask,
+            beside=beside,
+            unguarded=(lambda: "") if guarding is None else guarding.unguarded,
+            open_journal=self.marks.journal,
+        )
 
     @property
     def day(self) -> LiveDay:

@@ -38,6 +38,21 @@ class Guarding:
         self._present = False
         self._ever = False
 
+    async def ended(self, within_s: float) -> bool:
+        """Wait until the guard has read that the day is over; whether it has ended by then."""
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + within_s
+        while self._program is not None and self._program.poll() is None:
+            if loop.time() >= ends:
+                return False
+            await asyncio.sleep(0.1)
+        return True
+
+    @property
+    def pid(self) -> int:
+        """Of the guard that was started last; 0 before the first."""
+        return 0 if self._program is None else self._program.pid
+
     def unguarded(self) -> str:
         """Why no entry may leave now; empty while the guard lives."""
         return "" if self._present else "the guard is not there; entries wait for it"

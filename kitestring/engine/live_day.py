@@ -40,6 +40,8 @@ from kitestring.engine.replay import LIVE_NOTE
 
 TURN_S: Final = 0.02
 """How long the loop may take from a full inbox before the network tasks have a turn."""
+TURNS_TO_LEAVE: Final = 2
+"""A request that was just begun is on the wire after so many turns of the loop."""
 LOOK_EVERY: Final = 60 * SECOND
 """How often the broker's books are read and compared although nothing of ours is open."""
 LOOK_WHILE_OPEN: Final = 15 * SECOND
@@ -259,6 +261,7 @@ class LiveDay(DaySteps):
                 if loop.time() < turn_ends:
                     continue
                 await asyncio.sleep(0)
+                self._follower.passing(self._clock.now(), self.feed_position)
             else:
                 self._awake.clear()
                 now = self._clock.now()
@@ -266,8 +269,11 @@ class LiveDay(DaySteps):
                 if now >= over_at:
                     return
                 if not self._waiting and not self.stopping:
+                    for _ in range(TURNS_TO_LEAVE):
+                        await asyncio.sleep(0)
+                    # Files and screen now, when nothing waits: not between a tick and its order.
+                    self._follower.passing(self._clock.now(), self.feed_position)
                     await self._sleep(over_at)
-            self._follower.passing(self._clock.now(), self.feed_position)
             turn_ends = loop.time() + TURN_S
 
     def _take(self, heard: Heard) -> None:
