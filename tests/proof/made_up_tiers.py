@@ -21,7 +21,7 @@ def good(first, count):
         note(f"good {unit}")
     print("a tier may print what it likes")
     return Outcome(units=count, counts={"orders": count, "fault.no_answer": 2},
-                   spread={"naked_ms": {unit: 1 for unit in range(first, first + count)}})  # fmt: skip
+                   spread={"naked_ms": dict.fromkeys(range(first, first + count), 1)})  # fmt: skip
 
 
 def slow(first, count):

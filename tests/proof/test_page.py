@@ -20,7 +20,7 @@ NOON = Instant(1_795_000_000_000_000)
 
 def tier(name="days", units=4):
     return Tier(name=name, unit="days", claim="A day loses nothing | ever.", batch=2,
-                size={each: units for each in Scale}, live=lambda first, count: Outcome(units=count))  # fmt: skip
+                size=dict.fromkeys(Scale, units), live=lambda first, count: Outcome(units=count))  # fmt: skip
 
 
 def figures(**fields):

@@ -97,7 +97,7 @@ def test_what_is_lived_is_not_lived_again_and_other_code_does_not_count(house):
 
 
 def test_what_broke_is_told_kept_and_counted(house):
-    code, out, err = house.run("bad")
+    code, _, err = house.run("bad")
     assert code == 1
     assert "Unit 3 lost an order." in err
     kept = (house.folder / "done" / "broken" / "bad-3.txt").read_text()
@@ -112,7 +112,7 @@ def test_what_broke_is_told_kept_and_counted(house):
 
 
 def test_a_program_that_dies_is_a_violation_with_its_units_and_the_run_goes_on(house):
-    code, out, err = house.run("dies good")
+    code, _, _ = house.run("dies good")
     assert code == 1
     stories = [broken.story for batch in house.batches() for broken in batch.outcome.broken]
     assert [story.splitlines()[0] for story in stories] == [
@@ -127,7 +127,7 @@ def test_a_program_that_dies_is_a_violation_with_its_units_and_the_run_goes_on(h
 
 
 def test_a_batch_that_hangs_is_ended_and_says_where(house):
-    code, out, err = house.run("hangs", "--limit", "3")
+    code, _, _ = house.run("hangs", "--limit", "3")
     assert code == 1
     stories = [broken.story for batch in house.batches() for broken in batch.outcome.broken]
     assert [story.splitlines()[0] for story in stories] == [
@@ -206,7 +206,9 @@ def test_programs_do_not_outlive_their_runner(house):
 
 
 def programs():
-    told = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True)
+    told = subprocess.run(
+        ["ps", "-eo", "pid,ppid,args"], check=False, capture_output=True, text=True
+    )
     return [line for line in told.stdout.splitlines() if "proof.worker" in line]
 
 
@@ -226,7 +228,7 @@ def test_the_page_is_written_by_whole_runs_outside_ci_only(house):
     assert not house.docs.exists()
     assert house.run("good", CI="true")[0] == 0
     assert not house.docs.exists()
-    code, out, _ = house.run("good", "--list")
+    _, out, _ = house.run("good", "--list")
     assert "good: good is good." in out
     assert "40 in a soak" in out
 
