@@ -220,7 +220,8 @@ def _live(
         task = asyncio.current_task()
         assert task is not None
         if sys.platform != "win32":
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+            for each in (signal.SIGTERM, signal.SIGHUP):  # asked to end; its terminal was closed
+                asyncio.get_running_loop().add_signal_handler(each, task.cancel)
         await runner.run()
 
     with display:

@@ -166,7 +166,7 @@ def first_line(house, program):
     raise AssertionError("no batch was finished")
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_stopped_in_the_middle_it_goes_on_where_it_was(house, how):
     program = house.start("slow")
     first_line(house, program)
