@@ -11,7 +11,7 @@ BIN := .venv/bin
 endif
 PY := $(BIN)/python
 
-.PHONY: help day rehearsal test check fmt bench clean lock ready ready-dev
+.PHONY: help day rehearsal test proof soak check fmt bench clean lock ready ready-dev
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -19,6 +19,8 @@ help:  ## this list
 	@echo 'make day      trade a synthetic NSE day on paper (more: make day ARGS="--seed 7 --fresh")'
 	@echo 'make rehearsal  a live day at a local exchange: faults, a pulled plug, a verdict'
 	@echo 'make test     formatting, types, layers and every test (more: make test ARGS="-k charges")'
+	@echo 'make proof    try everything promised, under 45 minutes, and write docs/Proof.md (more: make proof ARGS="--tier same_seed")'
+	@echo 'make soak     the same for hours; Ctrl-C, and again: it goes on where it stopped'
 	@echo 'make check    formatting, types and layers only'
 	@echo 'make fmt      format the code and mend what ruff can mend'
 	@echo 'make bench    measure bars, ticks, the served exchange and a live day on this machine'
@@ -33,6 +35,12 @@ rehearsal: ready
 
 test: check
 	@$(PY) -m pytest $(ARGS)
+
+proof: ready-dev
+	@$(PY) -m proof $(ARGS)
+
+soak: ready-dev
+	@$(PY) -m proof --scale soak $(ARGS)
 
 check: ready-dev
 	@$(PY) -m ruff check --quiet .

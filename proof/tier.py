@@ -75,6 +75,8 @@ class Tier(msgspec.Struct, frozen=True, kw_only=True):
     """``live(first, count)`` lives units ``first`` … ``first + count - 1``, numbered from 1."""
     alone: bool = False
     """Whether it needs the machine for itself (real programs, real clocks)."""
+    limit_s: float = 900.0
+    """The longest a batch may take; beyond it, it hangs, which breaks the promise like anything else."""
 
 
 def share_of(values: Mapping[int, int], percent: float) -> int:

@@ -27,11 +27,15 @@ STORIES = {
 }
 
 
+_WHOLE = {}
+
+
 def _whole(fast_folder, market, fill_model):
     """The undisturbed day on this market, traded once per worker."""
-    house = House(fast_folder / f"undisturbed-slow-{fill_model}", market, fill_model=fill_model)
-    summary = house.finished()  # Started again, it prints its report.
-    return traded(house, summary)
+    if fill_model not in _WHOLE:
+        house = House(fast_folder / f"undisturbed-slow-{fill_model}", market, fill_model=fill_model)
+        _WHOLE[fill_model] = traded(house, house.finished())
+    return _WHOLE[fill_model]
 
 
 @pytest.mark.parametrize(

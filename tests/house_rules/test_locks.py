@@ -168,12 +168,13 @@ def test_the_core_environment_does_not_serve_for_the_tests(set_up):
     assert set_up.fault("dev") == "the lock file changed"
 
 
-@pytest.mark.parametrize("code", [0, 1])
-def test_ci_exits_with_the_code_of_make_and_ends_with_pytests_closing_line(tmp_path, code):
+@pytest.mark.parametrize(("tests", "proof"), [(0, 0), (1, 0), (0, 1)])
+def test_ci_exits_with_the_code_of_make_and_ends_with_pytests_closing_line(tmp_path, tests, proof):
     (tmp_path / ".ci").mkdir()
     (tmp_path / ".ci" / "run").write_text((ROOT / ".ci" / "run").read_text())
     (tmp_path / "Makefile").write_text(
-        f"test:\n\t@echo checked; test \"$$CI\" = true; echo '7 passed in 1.20s'; exit {code}\n"
+        f"test:\n\t@echo checked; test \"$$CI\" = true; echo '7 passed in 1.20s'; exit {tests}\n"
+        f'proof:\n\t@echo 0 violations; test "$$CI" = true; exit {proof}\n'
     )
     ran = subprocess.run(
         ["bash", str(tmp_path / ".ci" / "run")],
@@ -182,5 +183,7 @@ def test_ci_exits_with_the_code_of_make_and_ends_with_pytests_closing_line(tmp_p
         text=True,
         check=False,
     )
-    assert (ran.returncode != 0) == bool(code)
-    assert ran.stdout.splitlines()[-1] == "7 passed in 1.20s"
+    assert (ran.returncode != 0) == bool(tests or proof)
+    lines = ran.stdout.splitlines()
+    assert lines[-1] == "7 passed in 1.20s"
+    assert ("0 violations" in lines) == (tests == 0)

@@ -17,6 +17,7 @@ FENCE = re.compile(r"^```bash\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NOT_RUN = {
     r"make (day|test)\b.*": "they make an environment of their own, from the network; CI runs them",
     r"make rehearsal\b.*": "minutes, in an environment of its own; tests/cli/test_rehearsal.py plays one",
+    r"(make (proof|soak)|python -m proof)\b.*": "minutes or a night; tests/proof runs it short, CI runs it whole",
     r"make (check|fmt|bench|clean|lock|help)\b.*": "as above; that the target exists is checked here",
     r"bash \.ci/run": "it runs these tests",
     r"git clone .*": "it needs the network",
