@@ -30,7 +30,15 @@ POWER_CUT: Final = "power_cut"
 KINDS_OF_PAIRS: Final = (*(name for name in sorted(KINDS) if name not in LEFT_OUT), POWER_CUT)
 _MEETINGS: Final = ((60, 150), (180, 270), (300, 400))
 """When the two meet, in seconds after the opening: some moment of each stretch."""
-_ROUTES: Final = ("POST /orders/*", "POST /orders/*", "changes", "writes", "GET /orders", "reads", "any")
+_ROUTES: Final = (
+    "POST /orders/*",
+    "POST /orders/*",
+    "changes",
+    "writes",
+    "GET /orders",
+    "reads",
+    "any",
+)
 """Where a fault of any request strikes here: around orders more often than on a day of chance."""
 _SELDOM: Final = {"any": 8, "reads": 8, "GET /orders": 4}
 """One request of so many, where there are many; elsewhere every second one."""

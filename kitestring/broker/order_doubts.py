@@ -10,6 +10,7 @@ import msgspec
 from kitestring.broker.kite_errors import StrangeRow
 from kitestring.broker.kite_rows import OrderRow, TradeRow
 from kitestring.broker.tracked_orders import Sent, Tracked
+from kitestring.domain.ids import is_ours
 from kitestring.domain.instants import Instant
 
 CANARY_S: Final = 30.0
@@ -30,7 +31,10 @@ class BookRead(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def untagged_double(order: Tracked, rows: Iterable[OrderRow], named: Container[str]) -> str:
-    """An order like ours that carries no tag may be ours: tags have been lost before."""
+    """An order like ours without a tag of the house may be ours: tags have been lost and altered.
+
+    One whose tag is another of the house's is that other order, and one that began before ours is none.
+    """
     for row in rows:
         alike = (row.instrument, row.side.value, row.order_qty, row.product.value) == (
             order.instrument,
@@ -39,9 +43,10 @@ def untagged_double(order: Tracked, rows: Iterable[OrderRow], named: Container[s
             order.product,
         )
         new = row.order_id not in named and row.order_id not in order.seen_before
-        if alike and new and not row.tag:
+        if alike and new and not is_ours(row.tag):
+            has = f"has the tag {row.tag}" if row.tag else "has no tag"
             return (
-                f"order {row.order_id} ({row.status}) has no tag and may be our unanswered"
+                f"order {row.order_id} ({row.status}) {has} and may be our unanswered"
                 f" {order.cl_ord_id}"
             )
     return ""
