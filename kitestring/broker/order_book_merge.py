@@ -19,7 +19,7 @@ from typing import Final
 
 from kitestring.broker.kite_outcomes import Acked, NotSent, Rejected, SendOutcome, Unknown
 from kitestring.broker.kite_rows import OrderRow, TradeRow
-from kitestring.broker.order_doubts import BookRead, doubt, moved_around, untagged_double
+from kitestring.broker.order_doubts import BookRead, doubt, moved_around, unmoved, untagged_double
 from kitestring.broker.order_stage import Stage, over_by_word, said_of, stage_of
 from kitestring.broker.tracked_orders import Change, Sent, Tracked, taken_up, tracked, wanted
 from kitestring.domain.events import Note
@@ -41,8 +41,6 @@ OLDER_READS_MAX: Final = 3
 """So many reads in a row with an earlier time are not taken for old copies any more."""
 OWN_CANCELS_MAX: Final = 3
 """How often an order that nobody believes in is withdrawn before it is left to a person."""
-MOVES_WITHIN_S: Final = 30.0
-"""An order, a change or a cancel that the exchange has not answered by then is said."""
 TRUSTED_WITHIN_S: Final = 30.0
 """What the broker has acknowledged must show in its own book within so long, or it is not believed."""
 
@@ -232,7 +230,8 @@ class OrderBookMerge:
             if mine is not None:
                 shown.add(mine.cl_ord_id)
                 self._take_row(mine, row, trades.get(row.order_id, ()), book)
-                self._unmoved(mine, row, book)
+                if why := unmoved(mine, row, book.began_s):
+                    self._note(f"{mine.cl_ord_id} {row.status}", "order pending", why, book.at)
             elif row.tag in self.orders:
                 self._doubled(row, book.at)
             elif is_ours(row.tag) and row.tag not in self._tags:
@@ -350,23 +349,6 @@ class OrderBookMerge:
             self._answers(order, row, book)
         if order.filled_max >= order.hinted_filled and (stage.over or not order.hinted_over):
             order.hinted_s = 0.0
-
-    def _unmoved(self, order: Tracked, row: OrderRow, book: BookRead) -> None:
-        """The exchange does not answer: it counts as live risk, is not sent again, and is said once."""
-        stage = stage_of(row)
-        if order.over or stage not in (Stage.PENDING, Stage.CHANGING, Stage.CANCELLING):
-            return
-        since_s = max([order.answered_s, *(change.answered_s for change in order.changes)])
-        if book.began_s - since_s < MOVES_WITHIN_S:
-            return
-        self._note(
-            f"{order.cl_ord_id} {stage.name}",
-            "order pending",
-            f"Order {order.order_id} ({row.side} {row.order_qty} {row.instrument}) has been {row.status}"
-            f" for {book.began_s - since_s:.0f} s: the exchange has not answered. It counts as if it"
-            " worked, and nothing is sent in its place.",
-            book.at,
-        )
 
     def _introduce(self, order: Tracked, row: OrderRow, at: Instant) -> None:
         """That it was received, that it works, and that its trigger has released it."""

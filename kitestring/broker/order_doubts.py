@@ -9,12 +9,16 @@ import msgspec
 
 from kitestring.broker.kite_errors import StrangeRow
 from kitestring.broker.kite_rows import OrderRow, TradeRow
+from kitestring.broker.order_stage import Stage, stage_of
 from kitestring.broker.tracked_orders import Sent, Tracked
 from kitestring.domain.ids import is_ours
 from kitestring.domain.instants import Instant
 
 CANARY_S: Final = 30.0
 """A book that has moved so shortly before an exit was sent is taken to be alive (decision 0012)."""
+
+MOVES_WITHIN_S: Final = 30.0
+"""An order, a change or a cancel that the exchange has not answered by then is said."""
 
 
 class BookRead(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,3 +80,17 @@ def doubt(order: Tracked, s: float, within_s: float) -> str:
         if change.sent is Sent.ACKED and change.reads and waited_s > within_s:
             return f"{who} shows no trace of a change accepted {waited_s:.0f} s ago"
     return ""
+
+
+def unmoved(order: Tracked, row: OrderRow, s: float) -> str:
+    """The exchange has not answered for long: it counts as live risk and is not sent again."""
+    if order.over or stage_of(row) not in (Stage.PENDING, Stage.CHANGING, Stage.CANCELLING):
+        return ""
+    waited_s = s - max([order.answered_s, *(change.answered_s for change in order.changes)])
+    if waited_s < MOVES_WITHIN_S:
+        return ""
+    return (
+        f"Order {order.order_id} ({row.side} {row.order_qty} {row.instrument}) has been {row.status}"
+        f" for {waited_s:.0f} s: the exchange has not answered. It counts as if it worked, and nothing"
+        " is sent in its place."
+    )
