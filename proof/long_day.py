@@ -263,5 +263,6 @@ TIER: Final = Tier(
     batch=8 * 60,
     live=live,
     alone=True,
+    limit_s=4_000.0,
 )
 assert SESSION_MINUTES * MINUTE > 8 * 60 * MINUTE

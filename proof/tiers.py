@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from proof import same_seed
+from proof import fault_pairs, long_day, same_seed
 from proof.tier import Tier
 
-TIERS: Final[tuple[Tier, ...]] = (same_seed.TIER,)
+TIERS: Final[tuple[Tier, ...]] = (
+    same_seed.TIER,
+    fault_pairs.TIER,
+    long_day.TIER,
+)

@@ -29,6 +29,8 @@ AFTER_A_REQUEST_S: Final = (0.1, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Nothing is pushed when an order is merely placed, so the book is looked at after each request."""
 BACKOFF_FIRST_S: Final = 0.5
 BACKOFF_MAX_S: Final = 8.0
+BUDGET_SAID_PCT: Final = 60
+"""Of the day's orders: used up so far, it is said."""
 SILENT_AFTER_S: Final = 10.0
 """Failing for so long is worth a line in the day's story."""
 _Read = TypeVar("_Read")
@@ -85,6 +87,7 @@ class BookWatch:
         self._failures = 0
         self._silent = False
         self._bystander = Bystander()
+        self._budget_said = False
 
     def look(self, *after_s: float) -> None:
         """Read the book so many seconds from now; at once without any."""
@@ -201,12 +204,26 @@ class BookWatch:
             )
         )
         self._line.governor.book_holds(len(rows))
+        self._count_orders()
         if not strange and (beside := self._bystander.look(rows, merge)):
             self._note(TRADE_OF_OTHERS, beside)
         if trades is None and merge.wants_trades(rows):
             self.look(0.5)
         self._weigh(merge.distrust(began_s))
         self._told()
+
+    def _count_orders(self) -> None:
+        """Say once that most of the day's orders are used up, while there are still enough for exits."""
+        governor = self._line.governor
+        limits, sent = governor.limits, governor.orders_today
+        if self._budget_said or sent * 100 < limits.per_day * BUDGET_SAID_PCT:
+            return
+        self._budget_said = True
+        self._note(
+            "order budget",
+            f"{sent} of today's {limits.per_day} orders of the account are used up; entries end at "
+            f"{limits.per_day - limits.kept_day}, the rest is kept for exits.",
+        )
 
     def _weigh(self, why: str) -> None:
         """Say once that the books are not believed, and once that they are again."""

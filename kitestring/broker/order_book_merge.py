@@ -19,7 +19,7 @@ from typing import Final
 
 from kitestring.broker.kite_outcomes import Acked, NotSent, Rejected, SendOutcome, Unknown
 from kitestring.broker.kite_rows import OrderRow, TradeRow
-from kitestring.broker.order_doubts import BookRead, doubt, moved_around, untagged_double
+from kitestring.broker.order_doubts import BookRead, doubt, moved_around, unmoved, untagged_double
 from kitestring.broker.order_stage import Stage, over_by_word, said_of, stage_of
 from kitestring.broker.tracked_orders import Change, Sent, Tracked, taken_up, tracked, wanted
 from kitestring.domain.events import Note
@@ -230,6 +230,8 @@ class OrderBookMerge:
             if mine is not None:
                 shown.add(mine.cl_ord_id)
                 self._take_row(mine, row, trades.get(row.order_id, ()), book)
+                if why := unmoved(mine, row, book.began_s):
+                    self._note(f"{mine.cl_ord_id} {row.status}", "order pending", why, book.at)
             elif row.tag in self.orders:
                 self._doubled(row, book.at)
             elif is_ours(row.tag) and row.tag not in self._tags:

@@ -9,11 +9,16 @@ import msgspec
 
 from kitestring.broker.kite_errors import StrangeRow
 from kitestring.broker.kite_rows import OrderRow, TradeRow
+from kitestring.broker.order_stage import Stage, stage_of
 from kitestring.broker.tracked_orders import Sent, Tracked
+from kitestring.domain.ids import is_ours
 from kitestring.domain.instants import Instant
 
 CANARY_S: Final = 30.0
 """A book that has moved so shortly before an exit was sent is taken to be alive (decision 0012)."""
+
+MOVES_WITHIN_S: Final = 30.0
+"""An order, a change or a cancel that the exchange has not answered by then is said."""
 
 
 class BookRead(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +35,10 @@ class BookRead(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def untagged_double(order: Tracked, rows: Iterable[OrderRow], named: Container[str]) -> str:
-    """An order like ours that carries no tag may be ours: tags have been lost before."""
+    """An order like ours without a tag of the house may be ours: tags have been lost and altered.
+
+    One whose tag is another of the house's is that other order, and one that began before ours is none.
+    """
     for row in rows:
         alike = (row.instrument, row.side.value, row.order_qty, row.product.value) == (
             order.instrument,
@@ -39,9 +47,10 @@ def untagged_double(order: Tracked, rows: Iterable[OrderRow], named: Container[s
             order.product,
         )
         new = row.order_id not in named and row.order_id not in order.seen_before
-        if alike and new and not row.tag:
+        if alike and new and not is_ours(row.tag):
+            has = f"has the tag {row.tag}" if row.tag else "has no tag"
             return (
-                f"order {row.order_id} ({row.status}) has no tag and may be our unanswered"
+                f"order {row.order_id} ({row.status}) {has} and may be our unanswered"
                 f" {order.cl_ord_id}"
             )
     return ""
@@ -71,3 +80,17 @@ def doubt(order: Tracked, s: float, within_s: float) -> str:
         if change.sent is Sent.ACKED and change.reads and waited_s > within_s:
             return f"{who} shows no trace of a change accepted {waited_s:.0f} s ago"
     return ""
+
+
+def unmoved(order: Tracked, row: OrderRow, s: float) -> str:
+    """The exchange has not answered for long: it counts as live risk and is not sent again."""
+    if order.over or stage_of(row) not in (Stage.PENDING, Stage.CHANGING, Stage.CANCELLING):
+        return ""
+    waited_s = s - max([order.answered_s, *(change.answered_s for change in order.changes)])
+    if waited_s < MOVES_WITHIN_S:
+        return ""
+    return (
+        f"Order {order.order_id} ({row.side} {row.order_qty} {row.instrument}) has been {row.status}"
+        f" for {waited_s:.0f} s: the exchange has not answered. It counts as if it worked, and nothing"
+        " is sent in its place."
+    )

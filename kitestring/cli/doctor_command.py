@@ -96,11 +96,13 @@ def looked_at(
         preflight.check_modes((secrets, *sorted(secrets.glob("*.env")))),
         preflight.check_disk(artifacts),
         preflight.check_commits(artifacts),
+        preflight.check_descriptors(),
         preflight.check_limits(file.config.risk, capital, key),
     ]
     if live:
         asked = source or source_address
         checks += [
+            preflight.check_drill(artifacts),
             preflight.check_token(TokenStore(secrets, environment), now),
             preflight.check_instruments(InstrumentDumps(artifacts / "instruments"), now),
             preflight.check_addresses(

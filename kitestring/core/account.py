@@ -21,6 +21,7 @@ from kitestring.domain.instruments import Segment
 from kitestring.domain.money import Money
 from kitestring.domain.orders import Product, Purpose, Side
 from kitestring.domain.ports import MarginModel
+from kitestring.domain.positions import Book
 from kitestring.domain.sessions import PhaseKind, Session
 
 MARGIN_ROOM_BP: Final = 200
@@ -124,7 +125,7 @@ class Account:
         gross = longs = shorts = unrealised = symbol_worst = symbol_pnl = 0
         open_positions = working_orders = book_sign = blocked = 0
         own_working = False
-        marks_why = ""
+        marks_why = needs_a_person = ""
         for name, book in self._portfolio.books.items():
             working = self._orders.by_strategy.get(name)
             if not book.net_qty and not working:
@@ -143,6 +144,8 @@ class Account:
                         low -= order.leaves_qty
             worst = high if abs(high) >= abs(low) else low
             notional = worst * px * book.multiplier
+            if owned and not book.frozen:
+                needs_a_person = needs_a_person or _trouble(book)
             gross += abs(notional)
             longs += high * px * book.multiplier
             shorts += low * px * book.multiplier
@@ -187,6 +190,7 @@ class Account:
             book_sign=book_sign,
             own_working=own_working,
             orders_untrusted=untrusted,
+            needs_a_person=needs_a_person,
             available_cash=self.opening_equity
             + portfolio.realised
             - portfolio.charges_money
@@ -230,3 +234,16 @@ class Account:
                     f"{watched.instrument.symbol} has not traded since {ist_clock(watched.last_at)}"
                 )
         return "", ""
+
+
+def _trouble(book: Book) -> str:
+    """Why a person was called for a position and is still needed; empty where nobody is."""
+    trade = book.trade
+    if trade is None:
+        return ""
+    held = f"{book.net_qty} {book.instrument} of {book.strategy}"
+    if trade.stuck_told_at and trade.leaving is not None:
+        return f"{held} does not get out ({trade.leaving.value})"
+    if trade.naked_told and trade.stop_px is not None:
+        return f"{held} stands without its stop"
+    return ""

@@ -181,6 +181,11 @@ class ExitDesk:
     def learn(self, order: Order, book: Book, applied: Applied, report: ExecutionReport) -> None:
         """What a refusal, or the end of one, means for getting out of the position."""
         at, kind, sentence = self.state.now, report.exec_type, ""
+        if not order.is_exit:
+            if kind is ExecType.NEW or applied.fill is not None:
+                self._risk.entry_taken(order.strategy)
+            elif applied.finished and order.status is OrdStatus.REJECTED and not order.cum_qty:
+                self._risk.entry_refused(order, at)
         if applied.finished and not order.is_exit:
             trade = book.trade
             refused = order.status in (OrdStatus.REJECTED, OrdStatus.CANCELED)

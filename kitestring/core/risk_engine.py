@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from kitestring.core.cells import Dirty
-from kitestring.core.risk_limits import ENTRY_LIMITS, resolve, time_of_day
+from kitestring.core.risk_limits import ENTRY_LIMITS, resolve, sent_since, time_of_day
 from kitestring.core.risk_state import (
     RISK_CELL,
     EntryRequest,
@@ -41,7 +41,7 @@ from kitestring.domain.errors import ConfigError
 from kitestring.domain.events import OperatorWord
 from kitestring.domain.instants import DAY, MINUTE, NEVER, SECOND, Instant, ist_clock
 from kitestring.domain.money import Money, charge_as_money, share_of, show_rupees
-from kitestring.domain.orders import OrderIntent, OrdType, Purpose
+from kitestring.domain.orders import Order, OrderIntent, OrdType, Purpose
 from kitestring.domain.positions import RoundTrip
 from kitestring.domain.verdicts import (
     Approved,
@@ -281,6 +281,28 @@ class RiskEngine:
         state.last_entries[key] = LastEntry(at, intent.signal_id)
         self._dirty[RISK_CELL] = state
 
+    def entry_taken(self, strategy: str) -> None:
+        """The broker takes a strategy's entries: what it refused before is forgotten."""
+        tally = self._tally(strategy)
+        if tally.refusals:
+            tally.refusals, tally.refused_signal = 0, None
+            self._dirty[RISK_CELL] = self.state
+
+    def entry_refused(self, order: Order, at: Instant) -> None:
+        """The broker refused an entry: too many in a row, all slices of a signal being one, end them."""
+        most, state = self._limits.refusals, self.state
+        tally = self._tally(order.strategy)
+        if most is None or (tally.refusals and tally.refused_signal == order.signal_id):
+            return
+        tally.refusals += 1
+        tally.refused_signal = order.signal_id
+        state.refused_at = [*state.refused_at, at][-most:]
+        if tally.refusals >= most:
+            tally.refusals, tally.refused_signal = 0, None
+            cooldown = self._limits.cooldown
+            tally.refused_until = at + cooldown if cooldown else NEVER
+        self._dirty[RISK_CELL] = state
+
     def trade_closed(self, round_trip: RoundTrip) -> None:
         """Follow a strategy's exits and its run of losses, after charges; at the limit it cools down."""
         tally = self._tally(round_trip.strategy)
@@ -323,6 +345,8 @@ class RiskEngine:
         zero = Money(0)
         busiest = max((tally.entries for tally in state.strategies.values()), default=0)
         streak = max((tally.losing_streak for tally in state.strategies.values()), default=0)
+        refused = max((tally.refusals for tally in state.strategies.values()), default=0)
+        refused = max(refused, sent_since(state.refused_at, at - MINUTE))
         rupees: tuple[tuple[str, str, Money | None, Money], ...] = (
             ("max_daily_loss_pct", "DAILY_LOSS", limits.daily_loss, max(-standing.day_pnl, zero)),
             ("max_drawdown_pct", "DRAWDOWN", limits.drawdown, max(peak - standing.equity, zero)),
@@ -358,6 +382,7 @@ class RiskEngine:
                 max(state.symbol_entries.values(), default=0),
             ),
             ("loss_streak_max", "COOLDOWN", limits.loss_streak, streak),
+            ("refusals_max", "REFUSED", limits.refusals, refused),
         )
         rows = [
             Usage(

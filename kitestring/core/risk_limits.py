@@ -55,6 +55,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     trades_per_symbol: int | None
     loss_streak: int | None
     cooldown: int
+    refusals: int | None
     reference_age: int
     stale_after: int
     duplicate_window: int
@@ -90,6 +91,7 @@ def resolve(settings: RiskSettings, capital: Money) -> Limits:
         trades_per_symbol=_count("max_trades_per_symbol", settings.max_trades_per_symbol),
         loss_streak=_count("loss_streak_max", settings.loss_streak_max),
         cooldown=_minutes("cooldown_minutes", settings.cooldown_minutes),
+        refusals=_count("refusals_max", settings.refusals_max),
         reference_age=_seconds("reference_age_s_max", settings.reference_age_s_max),
         stale_after=_seconds("stale_after_s", settings.stale_after_s),
         duplicate_window=_seconds("duplicate_window_s", settings.duplicate_window_s, zero=True),
@@ -190,6 +192,36 @@ def orders_explained(
     if not standing.orders_untrusted:
         return None
     return f"entries wait until this is explained: {standing.orders_untrusted}"
+
+
+def nobody_is_called(
+    _request: EntryRequest, standing: Standing, _limits: Limits, _state: RiskState
+) -> str | None:
+    """No entry while a position does not get out or lacks its stop: that is for a person first."""
+    if not standing.needs_a_person:
+        return None
+    return f"nothing new is risked before this is in order: {standing.needs_a_person}."
+
+
+def broker_willing(
+    request: EntryRequest, standing: Standing, limits: Limits, state: RiskState
+) -> str | None:
+    """Entries that the broker refuses again and again are not sent on: it may bar the whole account."""
+    most, at = limits.refusals, standing.at
+    if most is None:
+        return None
+    recent = sent_since(state.refused_at, at - MINUTE)
+    if recent >= most:
+        return (
+            f"the broker refused {recent} entries within a minute; "
+            "none is sent before a minute has passed."
+        )
+    name = request.settings.name
+    tally = state.strategies.get(name)
+    if tally is None or at >= tally.refused_until:
+        return None
+    until = f"until {ist_clock(tally.refused_until)}" if limits.cooldown else "for today"
+    return f"the broker refused {most} entries of {name} in a row; it pauses {until}."
 
 
 def marks_known(
@@ -423,6 +455,8 @@ class EntryLimit(NamedTuple):
 
 ENTRY_LIMITS: Final = (
     EntryLimit("ORDER_UNTRUSTED", orders_explained),
+    EntryLimit("NEEDS_A_PERSON", nobody_is_called),
+    EntryLimit("REFUSED", broker_willing),
     EntryLimit("MARKS_UNKNOWN", marks_known),
     EntryLimit("STALE_DATA", data_alive),
     EntryLimit("STALE_REFERENCE", reference_fresh),

@@ -80,6 +80,8 @@ class Standing(msgspec.Struct, kw_only=True):
     own_working: bool = False
     orders_untrusted: str = ""
     """Why entries wait for an explanation: an unknown status word, a discrepancy."""
+    needs_a_person: str = ""
+    """Which position does not get out, or stands without its stop."""
     available_cash: Money | None = None
     margin_per_unit: Money | None = None
 
@@ -119,6 +121,12 @@ class StrategyTally(msgspec.Struct, array_like=True):
     """The side it was taken out of by the house, as long as its signal goes on."""
     spent_until: Instant = 0
     """The exit, or the last bar on which that signal was repeated."""
+    refusals: int = 0
+    """Signals in a row whose orders the broker refused."""
+    refused_signal: SignalId | None = None
+    """The last of them: all slices of one signal are one refusal."""
+    refused_until: Instant = 0
+    """After too many: not before this instant again."""
 
 
 class LastEntry(msgspec.Struct, frozen=True, array_like=True):
@@ -145,6 +153,8 @@ class RiskState(msgspec.Struct, kw_only=True, array_like=True):
     higher_seen: Money = Money(0)
     """An equity above the peak, seen on one mark at ``higher_seen_at`` (0: none)."""
     higher_seen_at: Instant = 0
+    refused_at: list[Instant] = msgspec.field(default_factory=list)
+    """When the broker refused the last signals of anybody, oldest first."""
 
 
 def entry_key(strategy: str, instrument: str, side: str) -> str:

@@ -44,6 +44,8 @@ class RiskSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Consecutive losing trades of one strategy before it cools down."""
     cooldown_minutes: int = 30
     """How long it then stays out; 0 is the rest of the day."""
+    refusals_max: int | None = 5
+    """Entries that the broker refuses in a row, of one strategy or of all within a minute."""
     reference_age_s_max: float = 5.0
     """An entry needs a price of the traded instrument no older than this."""
     stale_after_s: float = 60.0

@@ -57,6 +57,8 @@ NOTED: Final = MappingProxyType(
         "silence": AlertKind.FEED_SILENT,
         "feed silent": AlertKind.FEED_SILENT,
         "unknown order": AlertKind.UNKNOWN_ORDER,
+        "order pending": AlertKind.UNKNOWN_ORDER,
+        "order without tag": AlertKind.UNKNOWN_ORDER,
         "VIEW_UNTRUSTED": AlertKind.UNKNOWN_ORDER,
         "exit refused": AlertKind.EXIT_STUCK,
         "exit stuck": AlertKind.EXIT_STUCK,

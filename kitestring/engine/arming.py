@@ -45,6 +45,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     halted: str = ""
     """The HALT that stands, in words; empty where none does."""
     stopping: Stopping = Stopping.LEAVE_PROTECTED
+    build: str = ""
+    """The text of the house itself, as a digest (``engine.own_text``)."""
 
 
 class Armed(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +58,7 @@ class Armed(msgspec.Struct, frozen=True, kw_only=True):
     config_hash: str
     armed_at: Instant
     in_use: bool = False
+    build: str = ""
 
 
 class Standing(StrEnum):
@@ -66,6 +69,7 @@ class Standing(StrEnum):
     DAY_OVER = "the arming was for another day"
     CRASHED = "the house that was armed ended without saying so"
     CHANGED = "the settings file was changed since"
+    OTHER_BUILD = "kitestring itself was changed since"
     OTHER_ACCOUNT = "the arming was for another account"
     OTHER_CAPITAL = "the arming was for another amount"
 
@@ -107,6 +111,7 @@ def shown(terms: Terms) -> list[str]:
         f"open positions  {', '.join(terms.open_positions) or 'none'}",
         f"when stopped    {terms.stopping}: {terms.stopping.sentence}",
         f"settings        {terms.config_hash[:16]}",
+        f"the house       {terms.build[:16]}",
     ]
     if terms.capital is not None:
         lines += [
@@ -137,6 +142,7 @@ def armed_by(terms: Terms, at: Instant) -> Armed:
         capital=terms.capital,
         config_hash=terms.config_hash,
         armed_at=at,
+        build=terms.build,
     )
 
 
@@ -150,6 +156,8 @@ def standing(armed: Armed | None, terms: Terms) -> Standing:
         return Standing.OTHER_ACCOUNT
     if armed.config_hash != terms.config_hash:
         return Standing.CHANGED
+    if armed.build != terms.build:
+        return Standing.OTHER_BUILD
     if armed.capital != terms.capital:
         return Standing.OTHER_CAPITAL
     if armed.in_use:
@@ -161,7 +169,7 @@ def armed_sentence(armed: Armed) -> str:
     """For the journal."""
     return (
         f"Armed for {show_rupees(armed.capital)} in the account {armed.account} at "
-        f"{ist_clock(armed.armed_at)}; settings {armed.config_hash[:16]}."
+        f"{ist_clock(armed.armed_at)}; settings {armed.config_hash[:16]}, house {armed.build[:16]}."
     )
 
 

@@ -46,6 +46,7 @@ from kitestring.engine.live_day import (
     LiveFeed,
 )
 from kitestring.engine.overnight_stops import TriggerDesk
+from kitestring.engine.own_text import own_text
 from kitestring.engine.recovery import Story
 from kitestring.engine.stopping import Stopping
 from kitestring.exchange.margin import StatedMargins
@@ -223,6 +224,7 @@ def terms_of(plan: LivePlan, core: TradingCore, account: Account) -> Terms:
         open_positions=tuple(open_positions(core, plan.opening)),
         stopping=plan.stopping,
         config_hash=plan.config_hash,
+        build=own_text(),
         without_stop=plan.without_stop,
         halted=standing_halt(plan.artifacts),
     )

@@ -20,18 +20,36 @@ from typing import Final
 import msgspec
 
 from kitestring.broker.kite_session import TokenStore
+from kitestring.broker.kite_wire import intent_fields
 from kitestring.core.risk_limits import resolve
 from kitestring.core.settings import RiskSettings
 from kitestring.domain.errors import CalendarUnknown, ConfigError, HouseError, NotLoggedIn
+from kitestring.domain.ids import InstrumentId, StrategyId
 from kitestring.domain.instants import Instant, instant, ist_date, ist_text
-from kitestring.domain.money import Money, show_rupees
+from kitestring.domain.money import Money, Price, show_rupees
+from kitestring.domain.orders import OrderIntent, OrdType, Product, Purpose, Side
 from kitestring.market import calendar
 from kitestring.market.charges import charge_book
+from kitestring.store.halt_file import HaltedBy, HaltFile
 from kitestring.store.instrument_dumps import InstrumentDumps
 from kitestring.store.journal import SqliteJournal
 
 DISK_FREE_MIN: Final = 2 << 30
 """A day of 3 000 instruments writes some hundred megabytes of tape; beside it the journal grows."""
+DESCRIPTORS_MIN: Final = 512
+"""Files, connections and the broker's sockets of a day, several times over."""
+_WAY_OUT: Final = OrderIntent(
+    strategy=StrategyId("drill"),
+    instrument=InstrumentId("NSE:INFY"),
+    side=Side.SELL,
+    order_qty=1,
+    ord_type=OrdType.MARKET,
+    product=Product.MIS,
+    purpose=Purpose.EXIT,
+    reason="drill",
+    decision_px=Price(1),
+    decided_at=1,
+)
 COMMIT_MS_MAX: Final = 25.0
 """Every order waits for one commit: a disk slower than this is named."""
 HORIZON_DAYS_MIN: Final = 14
@@ -172,6 +190,51 @@ def check_commits(folder: Path) -> Check:
             "use a folder on a local disk (SSD) with --artifacts",
         )
     return passed("commits", f"one takes {took:.2f} ms.")
+
+
+def check_descriptors(soft: int | None = None) -> Check:
+    """How many files and connections this process may hold open at once."""
+    if soft is None:
+        try:
+            import resource  # noqa: PLC0415 - there is none on Windows
+        except ImportError:
+            return unknown("open files", "this system does not say how many may be open.")
+        soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if 0 <= soft < DESCRIPTORS_MIN:
+        return failed(
+            "open files",
+            f"{soft} may be open at once; a day wants {DESCRIPTORS_MIN}.",
+            f"ulimit -n {DESCRIPTORS_MIN}, or LimitNOFILE={DESCRIPTORS_MIN} in the service",
+        )
+    return passed("open files", "as many as a day wants may be open at once.")
+
+
+def check_drill(folder: Path) -> Check:
+    """The emergency stop is tried before it is needed: in a place of its own, on the day's disk.
+
+    A HALT must close the gate that every entry passes before it is sent, and lifting it must open it;
+    an order that gets out must carry the market protection without which Kite refuses it.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix=".drill-", dir=_nearest(folder)) as place:
+            halts = HaltFile(Path(place))
+            before = halts.stands
+            halts.write(HaltedBy.OPERATOR, "a drill", 1)
+            halted = halts.stands
+            halts.lift()
+            after = halts.stands
+    except (HouseError, OSError) as error:
+        return failed(
+            "drill",
+            f"a HALT cannot be written: {error}".splitlines()[0],
+            "make the folder writable, or use another --artifacts",
+        )
+    if before or after or not halted:
+        return failed("drill", "a HALT does not stop entries here.", "report this; do not trade")
+    asked = intent_fields(_WAY_OUT)
+    if not asked.get("market_protection"):
+        return failed("drill", "an exit would be refused by Kite.", "report this; do not trade")
+    return passed("drill", "a HALT stops entries, and exits carry their protection.")
 
 
 def check_limits(risk: RiskSettings, capital: Money | None, key: str) -> Check:

@@ -6,6 +6,7 @@ Never a second order, nothing lost, nothing told twice, and an order that may ex
 import pytest
 from kite_rehearsal import rehearse
 
+from kitestring.broker.governor import Governor, Limits
 from kitestring.broker.kite_client import KiteClient
 from kitestring.domain.money import price
 from kitestring.domain.orders import ExecType, OrdType, Purpose, Side
@@ -461,3 +462,43 @@ def test_an_entry_does_not_leave_once_entries_are_stopped_and_an_exit_does():
         assert {row["tag"] for row in desk.orders()} == {entry, out}
 
     rehearse(play, broker_options={"entries_stopped": lambda: stopped[0] if stopped else ""})
+
+
+@pytest.mark.parametrize("tag", ["", "mktp"], ids=["lost", "altered"])
+def test_an_unanswered_order_that_stands_under_another_tag_is_suspected_and_never_sent_again(tag):
+    """Nothing but its terms speaks for it: it is not believed to be absent, and nothing new is risked."""
+
+    class Retagged(KiteClient):
+        async def place(self, fields, variety="regular", **more):
+            kept = {name: value for name, value in fields.items() if name != "tag"}
+            return await super().place(kept | ({"tag": tag} if tag else {}), variety, **more)
+
+    async def play(desk):
+        unknown = desk.at_market()
+        await desk.until(lambda: desk.held() == 10)
+        await desk.until(lambda: desk.told(unknown) == [_E.UNKNOWN])
+        await desk.after(400)
+        assert desk.told(unknown) == [_E.UNKNOWN], "neither booked nor given up"
+        assert "order without tag" in desk.kinds()
+        assert unknown in desk.broker.distrust
+        assert (desk.posts(), desk.booked(), desk.held()) == (1, 0, 10)
+
+    fault = script("no_answer\n" + POST + "    close_after: 1\n")
+    rehearse(play, fault, client_of=Retagged)
+
+
+def test_most_of_the_days_orders_used_up_is_said_once_while_exits_still_have_theirs():
+    few = Governor(Limits(per_day=10, kept_day=4))
+
+    async def play(desk):
+        tags = [desk.place(px=f"{1400 + number}.00") for number in range(8)]
+        await desk.until(lambda: len([t for t in tags if desk.told(t)]) == 8)
+        assert desk.posts() == 6, "the last four are kept for exits"
+        assert "kept for exits" in desk.of(tags[7], _E.REJECTED)[0].text
+        await desk.after(60)
+        assert desk.kinds().count("order budget") == 1
+        out = desk.at_market(10, Side.SELL, purpose=Purpose.EXIT)
+        await desk.until(lambda: desk.booked() == -10)
+        assert desk.told(out)[-1] is _E.TRADE
+
+    rehearse(play, governor=few)

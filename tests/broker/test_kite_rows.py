@@ -281,3 +281,12 @@ def test_ten_thousand_bodies_are_read_or_refused_and_nothing_else():
                 assert row.px > 0
     assert 500 < read < 40_000
     assert time.perf_counter() - began < 60
+
+
+def test_fields_that_nobody_knows_change_nothing():
+    """Kite adds fields overnight: what is known of a row is read as before."""
+    new = {"settlement": {"how": ["T+0"]}, "algo_id": None, "average": 1e30}
+    assert kite_rows.order_row(text(ORDER, **new)) == kite_rows.order_row(text(ORDER))
+    assert kite_rows.trade_row(text(TRADE, **new)) == kite_rows.trade_row(text(TRADE))
+    assert kite_rows.position_row(text(POSITION, **new)) == kite_rows.position_row(text(POSITION))
+    assert kite_rows.margins(text(MARGINS, **new)) == kite_rows.margins(text(MARGINS))

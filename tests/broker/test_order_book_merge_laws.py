@@ -275,3 +275,31 @@ def test_a_row_that_cannot_be_read_keeps_its_order_and_is_said():
         )
     )  # fmt: skip
     assert merge.reports[-1].exec_type is ExecType.CANCELED
+
+
+def test_an_order_of_ten_thousand_trades_is_told_trade_by_trade_and_once():
+    """One order of 29 August 2019 came back in more than a hundred thousand pieces."""
+    count = 10_000
+    merge, manager = OrderBookMerge(), OrderManager({})
+    asked = command(stop=False)
+    bulk = msgspec.structs.replace(
+        asked,
+        approved=Approved(
+            intent=msgspec.structs.replace(asked.approved.intent, order_qty=count), at=BEGAN
+        ),
+    )
+    manager.placing(bulk, BEGAN, None)
+    merge.placing(merge.place(bulk, 0.0), 0.0)
+    merge.placed(merge.orders[TAG], Acked(order_id=ORDER_ID), BEGAN, 0.1)
+    row = order_row(K.COMPLETE, 5, count, qty=count)
+    trades = [trade(number, 1, 5) for number in range(count)]
+    for began_s in (1, 2):
+        merge.read(
+            BookRead(orders=[row], trades=trades, began_s=began_s, ended_s=began_s, at=BEGAN)
+        )
+    told = [report for report in merge.reports if report.exec_type is ExecType.TRADE]
+    assert len(told) == len({report.exec_id for report in told}) == count
+    for report in merge.reports:
+        assert manager.apply(report).surprise == ""
+    order = manager.table[TAG]
+    assert (order.cum_qty, order.status.terminal) == (count, True)

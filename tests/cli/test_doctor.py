@@ -15,6 +15,7 @@ from kitestring.domain.instants import instant
 from kitestring.domain.money import money
 from kitestring.engine import preflight
 from kitestring.engine.preflight import Outcome, may_start
+from kitestring.store.halt_file import HaltFile
 from kitestring.store.instrument_dumps import InstrumentDumps
 
 DAY = dt.date(2026, 11, 20)
@@ -39,7 +40,7 @@ def looked(text, tmp_path, now=MORNING, addresses=("10.0.0.7", None), environmen
 def test_paper_asks_for_no_login_no_list_and_no_address(tmp_path):
     checks = looked("trading: {mode: paper}\n", tmp_path)
     assert set(checks) == {
-        "Python", "clock", "calendar", "file modes", "disk", "commits", "limits",
+        "Python", "clock", "calendar", "file modes", "disk", "commits", "open files", "limits",
     }  # fmt: skip
     assert may_start(checks.values())
     assert not list(tmp_path.iterdir()), "looking leaves nothing behind"
@@ -161,3 +162,27 @@ def test_a_token_is_looked_for_and_never_shown(tmp_path):
     dead = looked(LIVE, tmp_path, MORNING + 24 * 3_600_000_000, environment=keys)["token"]
     assert dead.outcome is Outcome.FAILED
     assert "login_kite" in dead.do
+
+
+def test_the_emergency_stop_is_tried_before_every_live_day(tmp_path, monkeypatch):
+    assert looked(LIVE, tmp_path)["drill"].outcome is Outcome.PASSED
+    assert list(tmp_path.iterdir()) == [], "the drill leaves nothing behind, least of all a HALT"
+    with monkeypatch.context() as broken:
+        broken.setattr(HaltFile, "stands", False)
+        check = looked(LIVE, tmp_path)["drill"]
+        assert (check.outcome, check.says) == (
+            Outcome.FAILED,
+            "a HALT does not stop entries here.",
+        )
+    with monkeypatch.context() as broken:
+        broken.setattr(preflight, "intent_fields", lambda intent: {"order_type": "MARKET"})
+        assert "refused by Kite" in looked(LIVE, tmp_path)["drill"].says
+    assert not may_start([check])
+
+
+def test_too_few_open_files_fail_with_what_raises_them():
+    check = preflight.check_descriptors(64)
+    assert check.outcome is Outcome.FAILED
+    assert check.do == "ulimit -n 512, or LimitNOFILE=512 in the service"
+    assert preflight.check_descriptors(1024).outcome is Outcome.PASSED
+    assert preflight.check_descriptors(-1).outcome is Outcome.PASSED, "no limit at all"

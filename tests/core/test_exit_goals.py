@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import msgspec
 import pytest
 from banded_broker import OUTSIDE, BandedBroker
@@ -10,10 +12,13 @@ from house_day import ACME, NIFTY, HouseDay, clock, frame, scripted, sessions, t
 from kitestring.core.exit_goal import ExitGoals
 from kitestring.core.instrument_view import InstrumentView
 from kitestring.domain.events import Note
-from kitestring.domain.instants import MINUTE, SECOND, ist_clock
+from kitestring.domain.instants import MINUTE, SECOND, instant, ist_clock
+from kitestring.domain.instruments import Segment
 from kitestring.domain.money import Price, price, show_rupees
 from kitestring.domain.orders import ExecType, ExitReason, OrdType, Purpose, Side
+from kitestring.domain.sessions import PhaseKind
 from kitestring.domain.verdicts import ModifyOrder, PlaceOrder
+from kitestring.market.sessions import sessions_for
 
 LONG_DAY = sessions(close="10:30", square_off="09:35", cutoff="09:30")
 LOTS = {ACME.id: 1, NIFTY.id: 65}
@@ -275,3 +280,17 @@ def test_entries_stops_and_exits_are_cut_to_the_freeze_quantity_one_intent_each(
     assert sizes[most][-3:] == [100, 100, 50]
     tags = [order.cl_ord_id for order in day.said(PlaceOrder)]
     assert len(tags) == len(set(tags))
+
+
+def test_a_share_with_derivatives_is_flat_before_the_closing_auction_takes_its_stop_away():
+    """Since 3 August 2026 the auction begins at 15:15, and every stop that still waits is cancelled."""
+    day = dt.date(2026, 11, 20)
+    timetable = sessions_for(day)
+    session = timetable[Segment.EQUITY_WITH_DERIVATIVES]
+    share = msgspec.structs.replace(ACME, segment=Segment.EQUITY_WITH_DERIVATIVES)
+    goals = ExitGoals({share.id: share}, timetable, day, {})
+    flat_by = goals.deadline(share.id, ExitReason.SQUARE_OFF, session.square_off_at)
+    auction_at = instant(day, dt.time(15, 15))
+    assert session.phase_at(auction_at) is PhaseKind.AUCTION_REFERENCE
+    assert (ist_clock(session.square_off_at), ist_clock(flat_by)) == ("15:03:00", "15:11:00")
+    assert goals.deadline(share.id, ExitReason.STOP, session.square_off_at) < auction_at

@@ -472,6 +472,7 @@ def test_every_limit_can_be_switched_off():
         max_trades_per_strategy=None,
         max_trades_per_symbol=None,
         loss_streak_max=None,
+        refusals_max=None,
         spread_pct_max=None,
     )
     desk = engine(off)

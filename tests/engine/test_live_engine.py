@@ -6,6 +6,7 @@ import io
 import json
 import stat
 
+import msgspec
 import pytest
 from house_day import SCRIPTED
 from live_stage import DAY, on_stage
@@ -15,7 +16,9 @@ from kitestring.domain.errors import ConfigError, HouseError
 from kitestring.domain.events import Gap, OperatorCommand
 from kitestring.domain.money import money
 from kitestring.domain.verdicts import Blocked, PlaceOrder
+from kitestring.engine.arming import ArmingFile
 from kitestring.engine.live_day import LiveDay
+from kitestring.engine.own_text import own_text
 from kitestring.engine.replay_run import replay_run
 from kitestring.engine.watching import NobodyWatches
 from kitestring.store.run_reader import chosen_run, read_run
@@ -280,3 +283,42 @@ def test_a_second_fault_ends_the_day_and_says_where_to_look(tmp_path, monkeypatc
         return ended.value.do
 
     assert "at the broker now" in on_stage(play, tmp_path)
+
+
+def test_a_house_whose_own_text_was_changed_is_armed_again_by_a_person_or_not_at_all(
+    tmp_path, monkeypatch
+):
+    """Two builds on one day: the second does not trade on what was armed for the first."""
+
+    async def play(stage):
+        plan = stage.plan(SCRIPT)
+        arming = ArmingFile(tmp_path)
+        first = stage.engine(SCRIPT)
+        day = asyncio.create_task(first.start(NobodyWatches()))
+        await stage.until("10:01:00")
+        armed = msgspec.structs.replace(arming.read(), in_use=False)
+        await stage.die(day)
+        arming.write(armed)
+        monkeypatch.setattr("kitestring.engine.live_plan.own_text", lambda: "another build")
+        with pytest.raises(ConfigError, match="kitestring itself was changed since"):
+            await stage.trade(SCRIPT, types=False)
+        monkeypatch.undo()
+        assert plan.config_hash == armed.config_hash
+        return await stage.trade(SCRIPT, types=False)
+
+    assert on_stage(play, tmp_path).trades
+
+
+def test_the_text_of_the_house_is_every_byte_of_it(tmp_path):
+    (tmp_path / "rooms").mkdir()
+    for name, text in (("a.py", "1"), ("rooms/b.toml", "2"), ("c.pyc", "3")):
+        (tmp_path / name).write_text(text)
+    reads = own_text.__wrapped__
+    before = reads(tmp_path)
+    (tmp_path / "c.pyc").write_text("4")
+    assert reads(tmp_path) == before
+    (tmp_path / "rooms" / "b.toml").write_text("5")
+    changed = reads(tmp_path)
+    (tmp_path / "rooms" / "b.toml").rename(tmp_path / "rooms" / "c.toml")
+    assert len({before, changed, reads(tmp_path)}) == 3
+    assert own_text() == own_text.__wrapped__()

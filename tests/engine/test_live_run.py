@@ -17,6 +17,7 @@ from kitestring.domain.errors import ConfigError
 from kitestring.domain.instants import instant
 from kitestring.engine.arming import Armed, ArmingFile
 from kitestring.engine.live_market import enters_without_stop
+from kitestring.engine.own_text import own_text
 from kitestring.engine.strategy_files import read_strategy
 from kitestring.engine.watching import NobodyWatches
 
@@ -70,6 +71,7 @@ def test_a_day_armed_in_the_morning_trades_without_a_keyboard(tmp_path):
                 capital=config.trading.live_capital,
                 config_hash=config.digest,
                 armed_at=at("09:00"),
+                build=own_text(),
             )
         )
         result = await live_run._trade(

@@ -20,6 +20,7 @@ from kitestring.cli.run_day import run_command, run_day
 from kitestring.cli.twin_command import twin_beside
 from kitestring.engine.arming import Armed, ArmingFile
 from kitestring.engine.clocks import wall_seconds
+from kitestring.engine.own_text import own_text
 from kitestring.engine.paper_twin import PaperTwin, word_of
 from kitestring.engine.twin_line import TwinLine, framed
 from kitestring.engine.watching import NobodyWatches
@@ -41,7 +42,7 @@ def recorded(tmp_path_factory):
         ArmingFile(artifacts).write(
             Armed(
                 date=DAY, account="KS0001", capital=config.trading.live_capital,
-                config_hash=config.digest, armed_at=at("09:00"),
+                config_hash=config.digest, armed_at=at("09:00"), build=own_text(),
             )
         )  # fmt: skip
         await live_run._trade(
@@ -214,7 +215,7 @@ def test_a_live_day_with_a_twin_tells_it_and_waits_for_its_end(tmp_path, monkeyp
         ArmingFile(tmp_path).write(
             Armed(
                 date=DAY, account="KS0001", capital=config.trading.live_capital,
-                config_hash=config.digest, armed_at=at("09:00"),
+                config_hash=config.digest, armed_at=at("09:00"), build=own_text(),
             )
         )  # fmt: skip
         return await live_run._trade(
