@@ -171,10 +171,10 @@ def plan_path(number: int) -> ExitPlan:
     ends_at = calm_at + 6 * MINUTE
     if at_the_end:
         ends_at = max(ends_at, hours.phases[-1].end_at + SECOND)
-    struck = {name for name in _FAULTS if dice.one_in(3)} if not dice.one_in(6) else set[str]()
+    struck = set(dice.some_of(_FAULTS, dice.between(1, 4))) if dice.one_in(2) else set[str]()
     rates = _rates(dice, struck)
-    spans = _Spans(dice, begins + 130 * SECOND, calm_at)
-    freeze = dice.one_in(8)
+    spans = _Spans(dice, begins + 190 * SECOND, calm_at)
+    freeze = dice.one_in(12)
     return ExitPlan(
         seed=number,
         instrument=instrument,
@@ -206,7 +206,7 @@ def plan_path(number: int) -> ExitPlan:
         hands=_hands(dice, begins, calm_at, struck),
         words=_words(dice, begins, calm_at),
         expels=dice.one_of((100, 300)) if "withdrawn" in struck else 0,
-        orders_before=dice.one_of((0, 0, 0, 0, 3_899, 4_895, 4_900)),
+        orders_before=dice.one_of((3_899, 3_899, 4_895, 4_900)) if dice.one_in(25) else 0,
         per_second=dice.one_of((8, 8, 8, 3)),
         band_bp=dice.one_of((2_000, 2_000, 500, 120)),
         freeze_qty=(instrument.lot_size if freeze else instrument.freeze_qty),
@@ -246,11 +246,11 @@ def _opened_at(hours: Session, begins: Instant) -> Session:
 
 def _rates(dice: Dice, struck: set[str]) -> Rates:
     rough = {
-        name: dice.one_of((20, 60, 150, 400) if name != "lost" else (5, 20, 60))
+        name: dice.one_of((10, 30, 100, 300) if name != "lost" else (5, 20, 60))
         for name in ("throttled", "refused", "lost", "unanswered", "slow", "late")
         if name in struck
     }
-    return Rates(**rough, lag_ms=dice.one_of((0, 0, 100, 1_000, 3_000)))
+    return Rates(**rough, lag_ms=dice.one_of((0, 0, 100, 500, 2_000)))
 
 
 def _product(dice: Dice, instrument: Instrument) -> Product:
@@ -278,7 +278,7 @@ def _script(dice: Dice, instrument: Instrument, *, at_the_end: bool) -> str:
         more += f" target={near * dice.between(1, far) * (1 if side == 'BUY' else -1):+g}"
     if dice.one_in(5):
         more += f" for={dice.between(1, 3)}"
-    minute = dice.between(1, 2)
+    minute = dice.between(2, 3)  # The first bar is over before a strategy is ready.
     lines = [f"{minute} {side}{more}"]
     lasts = ("EXIT", "REVERSE", "RAISE", "EXIT") if not at_the_end or dice.one_in(3) else ("NOTHING",)
     last = dice.one_of(lasts)

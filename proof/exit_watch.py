@@ -53,7 +53,8 @@ class Watch:
         """How long one that was being left had nothing working: its stop is gone, its exit is coming."""
         self.plans: Callable[[StrategyId], tuple[bool, bool]] = lambda _: (False, False)
         """Whether a strategy's plan has a stop, and whether its position is being left."""
-        self._since: dict[StrategyId, tuple[Instant, bool]] = {}
+        self._bare: dict[StrategyId, list[tuple[Instant, int, bool]]] = {}
+        """Since when so much of a position has waited for cover, and whether it was being left then."""
         self._foreign_at: Instant = -RACE
 
     def traded(self, order: ExchangeOrder, qty: int, px: Price, at: Instant) -> None:
@@ -99,22 +100,26 @@ class Watch:
             out = closing.get(name, 0)
             if out > abs(net):
                 self._say(at, f"exits for {out} of {name} work against a position of {net:+}")
-            self._cover(name, abs(net) > out + turning.get(name, 0), at)
+            self._cover(name, abs(net), out + turning.get(name, 0), at)
 
     def end(self, at: Instant) -> None:
         """Nothing more happens: what is still bare has been until now."""
-        for name in list(self._since):
-            self._cover(name, False, at)
+        for name in list(self._bare):
+            self._cover(name, 0, 0, at)
 
-    def _cover(self, name: StrategyId, bare: bool, at: Instant) -> None:
-        since = self._since.get(name)
-        if bare and since is None:
+    def _cover(self, name: StrategyId, size: int, covered: int, at: Instant) -> None:
+        waits = self._bare.setdefault(name, [])
+        left: list[tuple[Instant, int, bool]] = []
+        for since, level, leaving in waits:
+            if min(level, size) <= covered:
+                (self.bare_ms if leaving else self.naked_ms).append((at - since) // 1_000)
+            else:
+                left.append((since, min(level, size), leaving))
+        if size > max(covered, left[-1][1] if left else 0):
             planned, leaving = self.plans(name)
             if planned or leaving:
-                self._since[name] = (at, leaving)
-        elif not bare and since is not None:
-            began, leaving = self._since.pop(name)
-            (self.bare_ms if leaving else self.naked_ms).append((at - began) // 1_000)
+                left.append((at, size, leaving))
+        self._bare[name] = left
 
     def _say(self, at: Instant, sentence: str) -> None:
         self.broken.append(f"{ist_clock(at)} at the exchange: {sentence}")
