@@ -37,7 +37,7 @@ from proof.exit_watch import HAND, Watch, WatchedExchange
 LOOK_EVERY: Final = 15 * SECOND
 UNEASY_EVERY: Final = 5 * SECOND
 QUIET_FOR: Final = 20 * SECOND
-_RISK: Final = RiskSettings(
+NO_LIMITS: Final = RiskSettings(
     max_daily_loss_pct=None,
     max_symbol_loss_pct=None,
     max_drawdown_pct=None,
@@ -52,7 +52,7 @@ _RISK: Final = RiskSettings(
 )
 
 
-class _Free:
+class Free:
     """Nothing costs anything: results are not what is judged here."""
 
     name = "free"
@@ -100,7 +100,7 @@ class ExitPath:
 
     def __init__(self, plan: ExitPlan) -> None:
         self.plan = plan
-        instrument, free = plan.instrument, _Free()
+        instrument, free = plan.instrument, Free()
         self.instrument = instrument
         self.watch = Watch()
         sessions = {instrument.segment: plan.session}
@@ -139,7 +139,7 @@ class ExitPath:
                 )
                 for name, script in zip(self.names, plan.scripts, strict=True)
             ),
-            risk=msgspec.structs.replace(_RISK, max_daily_loss_pct=plan.daily_loss_pct),
+            risk=msgspec.structs.replace(NO_LIMITS, max_daily_loss_pct=plan.daily_loss_pct),
         )
         away = plan.open_px * plan.band_bp // 10_000
         bands = {instrument.id: (Price(plan.open_px - away), Price(plan.open_px + away))}
