@@ -128,6 +128,11 @@ class BrokerBooksMachine(RuleBasedStateMachine):
         match command:
             case PlaceOrder():
                 self.orders[command.cl_ord_id] = (command.intent, 0)
+                core = self.core
+                if KEY in core.view.state.frozen and command.intent.purpose is not Purpose.ENTRY:
+                    exits = sum(each.leaves_qty for each in core.orders.working(ONE) if each.is_exit)
+                    held = core.view.held(core.portfolio.books[ONE])
+                    assert exits <= held, f"exits for {exits} are sent, the broker confirms {held}"
                 self._report(command.cl_ord_id, ExecType.NEW)
             case ModifyOrder() | CancelOrder():
                 self.asked.setdefault(command.cl_ord_id, []).append(command)
@@ -153,8 +158,10 @@ class BrokerBooksMachine(RuleBasedStateMachine):
             )
         )
 
-    @initialize(qty=st.integers(1, 20), side=st.sampled_from(list(Side)))
-    def begin(self, qty: int, side: Side) -> None:
+    @initialize(
+        qty=st.integers(1, 20), side=st.sampled_from(list(Side)), filled=st.sampled_from((1, 1, 0))
+    )
+    def begin(self, qty: int, side: Side, filled: int) -> None:
         """A position is entered."""
         self._tick()
         intent = OrderIntent(
@@ -174,6 +181,9 @@ class BrokerBooksMachine(RuleBasedStateMachine):
             self._take(command)
         self.core._commands.clear()  # noqa: SLF001
         self.core.take()
+        if filled:
+            self.ours_trades(0, qty)
+            self.tell(4)
 
     def _tick(self) -> None:
         tick = Tick(SHARE.id, self.now, PX, 1, Price(PX - 500), 1 << 20, Price(PX + 500), 1 << 20)
@@ -349,6 +359,13 @@ class BrokerBooksMachine(RuleBasedStateMachine):
         )
         self.looks_since_change = 0
 
+    @precondition(lambda self: self.core.view.state.frozen)
+    @rule()
+    def flatten(self) -> None:
+        self._pause()
+        self._step(OperatorCommand(at=self.now, word=OperatorWord.FLATTEN))
+        self.looks_since_change = 0
+
     def _pause(self) -> None:
         self.now += SECOND
 
@@ -397,15 +414,14 @@ class BrokerBooksMachine(RuleBasedStateMachine):
             if not self.asked:
                 break
             self.answer(grants=True)
-        for _ in range(3):
+        for _ in range(5):
             self._pause()
             self._step(self._books())
             while self.untold:
                 self.tell(4)
         book, net = self.core.portfolio.books[ONE], self._true_net()
         covered = abs(net) >= abs(book.net_qty) and net * book.net_qty >= 0
-        state = self.core.view.state
-        assert covered or KEY in state.frozen or KEY in state.confirmed, (
+        assert covered or KEY in self.core.view.state.frozen, (
             f"we own {book.net_qty}, the broker shows {net}, and nothing is said of it"
         )
 

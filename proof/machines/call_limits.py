@@ -57,6 +57,12 @@ class CallLimitsMachine(RuleBasedStateMachine):
             self.waits.append(self.governor.ask(Call.PLACE, self.now, exits=exits))
         self._release()
 
+    @rule(times=st.integers(2, 4), exits=st.booleans())
+    def change_one_order_again(self, times: int, exits: bool) -> None:
+        for _ in range(times):
+            self.waits.append(self.governor.ask(Call.MODIFY, self.now, exits=exits, order="a"))
+        self._release()
+
     @rule(us=st.integers(1, 400_000) | st.integers(1, 20 * SECOND))
     def pass_time(self, us: int) -> None:
         """Time goes on, and whoever drives the governor looks whenever it asked to be looked at."""
@@ -117,6 +123,9 @@ class CallLimitsMachine(RuleBasedStateMachine):
         if ticket.call not in WRITES:
             return
         orders = [each for each in self.sent if each.call in WRITES]
+        if ticket.call is Call.MODIFY:
+            changed = sum(each.call is Call.MODIFY and each.order == ticket.order for each in orders)
+            assert changed <= LIMITS.modifications_per_order, f"{changed} changes of one order"
         times = [each.sent_at for each in orders if each.sent_at is not None]
         kept = not ticket.exits
         second = sum(at > self.now - SECOND for at in times)

@@ -265,6 +265,8 @@ class OrderTableMachine(RuleBasedStateMachine):
             assert order.cum_qty == self.booked.get(tag, 0)
             assert len(set(order.exec_ids)) == len(order.exec_ids)
             assert order.leaves_qty >= 0
+            if order.status is OrdStatus.CANCELED:
+                assert order.cum_qty == real.filled, f"{tag} is over, and a trade of it is untold"
             assert (tag in self.manager.by_strategy.get(order.strategy, {})) is not (
                 order.status.terminal
             )
