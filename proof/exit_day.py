@@ -321,7 +321,10 @@ class ExitPath:
             if intent is None or tag in self._expelled or not order.live:
                 continue
             self._expelled.add(tag)
-            if intent.purpose is Purpose.STOP and key(plan.seed, "expel", tag) % 1_000 < plan.expels:
+            if (
+                intent.purpose is Purpose.STOP
+                and key(plan.seed, "expel", tag) % 1_000 < plan.expels
+            ):
                 self._expel(at, "Withdrawn by the exchange.")
                 return
 

@@ -50,9 +50,7 @@ def judge(path: ExitPath, left: Counter[str]) -> list[str]:
             if note.kind in NAMED and note.at >= since and plan.instrument.id in note.sentence
         ]
         if not reasons:
-            told.append(
-                f"{name} holds {book.net_qty:+} ({trade.leaving}) and nobody was told why"
-            )
+            told.append(f"{name} holds {book.net_qty:+} ({trade.leaving}) and nobody was told why")
             continue
         left[f"left.{reasons[-1].kind}"] += 1
         unknown = any(

@@ -280,7 +280,9 @@ def _script(dice: Dice, instrument: Instrument, *, at_the_end: bool) -> str:
         more += f" for={dice.between(1, 3)}"
     minute = dice.between(2, 3)  # The first bar is over before a strategy is ready.
     lines = [f"{minute} {side}{more}"]
-    lasts = ("EXIT", "REVERSE", "RAISE", "EXIT") if not at_the_end or dice.one_in(3) else ("NOTHING",)
+    lasts = (
+        ("EXIT", "REVERSE", "RAISE", "EXIT") if not at_the_end or dice.one_in(3) else ("NOTHING",)
+    )
     last = dice.one_of(lasts)
     leaves = minute + dice.between(1, 3 if not at_the_end else 8)
     if last == "REVERSE":

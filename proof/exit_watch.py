@@ -63,9 +63,7 @@ class Watch:
         before = self.account
         self.account += sign * qty
         self.trades.append(
-            Traded(
-                at, order.tag, order.order_id, f"{order.order_id}-{order.trades}", sign, qty, px
-            )
+            Traded(at, order.tag, order.order_id, f"{order.order_id}-{order.trades}", sign, qty, px)
         )
         intent = self.sent.get(order.tag)
         if intent is None:

@@ -130,7 +130,9 @@ class BrokerBooksMachine(RuleBasedStateMachine):
                 self.orders[command.cl_ord_id] = (command.intent, 0)
                 core = self.core
                 if KEY in core.view.state.frozen and command.intent.purpose is not Purpose.ENTRY:
-                    exits = sum(each.leaves_qty for each in core.orders.working(ONE) if each.is_exit)
+                    exits = sum(
+                        each.leaves_qty for each in core.orders.working(ONE) if each.is_exit
+                    )
                     held = core.view.held(core.portfolio.books[ONE])
                     assert exits <= held, f"exits for {exits} are sent, the broker confirms {held}"
                 self._report(command.cl_ord_id, ExecType.NEW)
@@ -282,8 +284,7 @@ class BrokerBooksMachine(RuleBasedStateMachine):
                 order_id=f"B{tag}",
                 instrument=SHARE.id,
                 status=(
-                    self.ended.get(tag)
-                    or (OrdStatus.PARTIALLY_FILLED if filled else OrdStatus.NEW)
+                    self.ended.get(tag) or (OrdStatus.PARTIALLY_FILLED if filled else OrdStatus.NEW)
                 ).value,
                 order_qty=intent.order_qty,
                 cum_qty=filled,
@@ -377,9 +378,7 @@ class BrokerBooksMachine(RuleBasedStateMachine):
         by_name = {f"{each.order_id}/{each.trade_id}": each for each in self.others}
         booked = sum(qty * by_name[name].side.sign for name, qty in state.booked.items())
         assert all(0 < qty <= by_name[name].qty for name, qty in state.booked.items())
-        told = sum(
-            order.cum_qty * order.side.sign for order in self.core.orders.table.values()
-        )
+        told = sum(order.cum_qty * order.side.sign for order in self.core.orders.table.values())
         assert book.net_qty == told + booked + self.adjusted
 
     @invariant()
@@ -400,9 +399,12 @@ class BrokerBooksMachine(RuleBasedStateMachine):
             for order in core.orders.working(ONE)
             if order.is_exit and order.status in (OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED)
         ]
-        assert exits <= held or not resting or book.trade is None or core.state.now < book.trade.retry_at, (
-            f"exits for {exits}, the broker confirms {held}"
-        )
+        assert (
+            exits <= held
+            or not resting
+            or book.trade is None
+            or core.state.now < book.trade.retry_at
+        ), f"exits for {exits}, the broker confirms {held}"
 
     def teardown(self) -> None:
         """Once all is told, three fresh looks leave nothing unsaid: agreed, or frozen by name."""

@@ -124,7 +124,9 @@ class CallLimitsMachine(RuleBasedStateMachine):
             return
         orders = [each for each in self.sent if each.call in WRITES]
         if ticket.call is Call.MODIFY:
-            changed = sum(each.call is Call.MODIFY and each.order == ticket.order for each in orders)
+            changed = sum(
+                each.call is Call.MODIFY and each.order == ticket.order for each in orders
+            )
             assert changed <= LIMITS.modifications_per_order, f"{changed} changes of one order"
         times = [each.sent_at for each in orders if each.sent_at is not None]
         kept = not ticket.exits

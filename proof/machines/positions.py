@@ -200,9 +200,7 @@ class PositionsMachine(RuleBasedStateMachine):
         )
         self.portfolio.carry(position, CARRIED, "")
         self.flows[CARRIED] = [Flow(net, mark)]
-        self.orders[ClOrdId("C")] = self._order(
-            ClOrdId("C"), CARRIED, side.opposite, abs(net)
-        )
+        self.orders[ClOrdId("C")] = self._order(ClOrdId("C"), CARRIED, side.opposite, abs(net))
 
     @rule()
     def restart(self) -> None:
@@ -247,7 +245,10 @@ class PositionsMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Of a strategy that is flat and had no adjustment, the trips make up all of its cash."""
         for name in NAMES:
-            if any(flow.qty for flow in self.flows[name]) and not self.portfolio.books[name].net_qty:
+            if (
+                any(flow.qty for flow in self.flows[name])
+                and not self.portfolio.books[name].net_qty
+            ):
                 mine = [trip for trip in self.trips if trip.strategy == name]
                 assert all(trip.exit_at >= trip.entry_at for trip in mine)
 

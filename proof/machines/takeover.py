@@ -9,6 +9,7 @@ own small budget; and once everything is seen and fills, nothing of ours is left
 from __future__ import annotations
 
 import datetime as dt
+from decimal import Decimal
 from typing import Any, Final
 
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from kitestring.broker.governor import Call, Governor
 from kitestring.broker.kite_rows import KiteProduct, KiteStatus, OrderRow, PositionRow
-from kitestring.domain.ids import GUARDS, ClOrdIds, InstrumentId, OrderId
+from kitestring.domain.ids import GUARDS, ClOrdIds, InstrumentId, OrderId, StrategyId
 from kitestring.domain.instants import MINUTE, SECOND, Instant
 from kitestring.domain.money import Money, Price
 from kitestring.domain.orders import OrdType, Product, Purpose, Side
@@ -130,8 +131,12 @@ class TakeoverMachine(RuleBasedStateMachine):
         if order.filled == order.qty:
             order.status = KiteStatus.COMPLETE
         if order.tag in self.guards:
-            assert abs(self.ours) == abs(before) - qty, f"the guard took {before:+} to {self.ours:+}"
-            assert account * self.account >= 0 or self.foreign_moved, "the guard flipped the account"
+            assert abs(self.ours) == abs(before) - qty, (
+                f"the guard took {before:+} to {self.ours:+}"
+            )
+            assert account * self.account >= 0 or self.foreign_moved, (
+                "the guard flipped the account"
+            )
 
     @rule(qty=st.integers(-6, 6).filter(bool))
     def a_stranger_trades(self, qty: int) -> None:
@@ -144,7 +149,12 @@ class TakeoverMachine(RuleBasedStateMachine):
         next(each for each in self.there if not each.shown).shown = True
 
     @precondition(lambda self: any(each.live for each in self.there))
-    @rule(place=st.integers(0, 9), status=st.sampled_from([KiteStatus.CANCEL_PENDING, KiteStatus.MODIFY_PENDING, KiteStatus.OPEN_PENDING]))
+    @rule(
+        place=st.integers(0, 9),
+        status=st.sampled_from(
+            [KiteStatus.CANCEL_PENDING, KiteStatus.MODIFY_PENDING, KiteStatus.OPEN_PENDING]
+        ),
+    )
     def a_link_hangs(self, place: int, status: KiteStatus) -> None:
         live = [each for each in self.there if each.live]
         live[place % len(live)].status = status
@@ -173,7 +183,7 @@ class TakeoverMachine(RuleBasedStateMachine):
             pid=1, born="tick 1", run="r", run_key="takeover", date=str(DAY), commit=1, at=1,
             books=(
                 OwnedBook(
-                    strategy="one",
+                    strategy=StrategyId("one"),
                     instrument=NAME,
                     product=Product.MIS,
                     net_qty=self.owned_net,
@@ -192,9 +202,7 @@ class TakeoverMachine(RuleBasedStateMachine):
         ]
         return guard_decision.decide(self._seen(), mine, self.policy, unseen)
 
-    @rule(
-        hears=st.booleans(), arrives=st.booleans(), shows=st.booleans(), fills=st.integers(0, 12)
-    )
+    @rule(hears=st.booleans(), arrives=st.booleans(), shows=st.booleans(), fills=st.integers(0, 12))
     def a_round(self, hears: bool, arrives: bool, shows: bool, fills: int) -> None:
         """Look, decide, send: a withdrawal may be refused, an order of ours lost, late or filled at once."""
         self.foreign_moved = False
@@ -295,7 +303,7 @@ def _position(net: int) -> PositionRow:
     nothing = Money(0)
     return PositionRow(
         instrument=NAME, instrument_token=1, product=KiteProduct.MIS, net_qty=net,
-        overnight_qty=0, multiplier=1, average_px=Price(1), close_px=Price(1), last_px=Price(1),
+        overnight_qty=0, multiplier=Decimal(1), average_px=Price(1), close_px=Price(1), last_px=Price(1),
         value=nothing, pnl=nothing, m2m=nothing, buy_qty=0, buy_value=nothing, sell_qty=0,
         sell_value=nothing, day_buy_qty=0, day_buy_value=nothing, day_sell_qty=0,
         day_sell_value=nothing,
