@@ -38,7 +38,7 @@ def broken_by(
     seeded: type[Any] = type(machine.__name__, (machine,), {})
     seed(number)(seeded)
     try:
-        run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        run_state_machine_as_test(
             seeded,
             settings=settings(
                 max_examples=runs,

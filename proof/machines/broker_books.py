@@ -188,7 +188,7 @@ class BrokerBooksMachine(RuleBasedStateMachine):
             self.tell(4)
 
     def _tick(self) -> None:
-        tick = Tick(SHARE.id, self.now, PX, 1, Price(PX - 500), 1 << 20, Price(PX + 500), 1 << 20)
+        tick = Tick(SHARE.id, self.now, PX, 1, Price(4_999_500), 1 << 20, Price(5_000_500), 1 << 20)
         self._step(TickFrame(self.now, (tick,)))
 
     # ── what happens ────────────────────────────────────────────────────────────────────────────
