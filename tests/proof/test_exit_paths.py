@@ -9,7 +9,11 @@ from kitestring.core import exits as exits_module
 from kitestring.core.exit_desk import ExitDesk
 from kitestring.core.exits import Exits
 from kitestring.domain.orders import Purpose
+from kitestring.domain.verdicts import ModifyOrder
+from proof.exit_day import ExitPath
 from proof.exit_paths import TIER, live
+from proof.exit_plan import plan_path
+from proof.exit_post import Post
 from proof.tier import Scale, share_of
 
 FEW = 120
@@ -27,6 +31,23 @@ def test_every_path_leads_out_or_says_by_name_why_not():
 
 def test_a_path_is_the_same_each_time():
     assert live(17, 4) == live(17, 4)
+
+
+def test_stops_of_a_position_larger_than_one_order_are_moved_and_never_all_withdrawn(monkeypatch):
+    """Path 456 once withdrew three stops at every trail, and stood bare until they were back."""
+    asked = []
+    real = Post.carry_out
+
+    def carry_out(self, command, at):
+        asked.append(command)
+        real(self, command, at)
+
+    monkeypatch.setattr(Post, "carry_out", carry_out)
+    plan = plan_path(456)
+    assert plan.lots * plan.instrument.lot_size > plan.instrument.freeze_qty
+    ExitPath(plan).live()
+    assert [each for each in asked if isinstance(each, ModifyOrder) and each.stop_px is not None]
+    assert not [each for each in asked if getattr(each, "reason", "") == "stop is replaced"]
 
 
 # ── planted ─────────────────────────────────────────────────────────────────────────────────────
