@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from proof import fault_pairs, long_day, same_seed
+from proof import (
+    exit_paths,
+    fault_pairs,
+    long_day,
+    same_seed,
+    state_machines,
+)
 from proof.tier import Tier
 
 TIERS: Final[tuple[Tier, ...]] = (
+    exit_paths.TIER,
+    state_machines.TIER,
     same_seed.TIER,
     fault_pairs.TIER,
     long_day.TIER,

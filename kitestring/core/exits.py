@@ -307,21 +307,42 @@ class Exits:
         resting = sum(order.leaves_qty for order in stops)
         if resting == owned and all(order.stop_px == trade.stop_px for order in stops):
             return []
-        instrument = self._instruments[book.instrument]
-        only = stops[0]
-        fits_one = len(slices(owned, instrument.freeze_qty, instrument.lot_size)) == 1
-        if len(stops) == 1 and fits_one and only.modifications < MODIFICATIONS_MAX:
-            _, limit_px, stop_px = stop_order_shape(instrument, only.side, trade.stop_px)
-            return [
+        return self._reshaped(book, trade, trade.stop_px, stops, at)
+
+    def _reshaped(
+        self, book: Book, trade: OpenTrade, at_px: Price, stops: list[Order], at: Instant
+    ) -> list[Want]:
+        """Bring resting stops to the plan by changing them: withdrawn first, they would leave it bare."""
+        instrument, owned = self._instruments[book.instrument], abs(book.net_qty)
+        most = max(slices(owned, instrument.freeze_qty, instrument.lot_size))
+        excess = sum(order.leaves_qty for order in stops) - owned
+        wants: list[Want] = []
+        for order in reversed(stops):  # The newest gives way first.
+            size = order.leaves_qty
+            kept = min(max(size - excess, 0), max(most - order.cum_qty, 0))
+            if kept > size and order.modifications >= MODIFICATIONS_MAX:
+                kept = size
+            if kept == size and order.stop_px == at_px:
+                continue
+            if not kept or order.modifications >= MODIFICATIONS_MAX:
+                # It counts until it is gone; only then is what is missing sent anew.
+                wants.append(_cancel(order, at, "stop is replaced"))
+                excess -= 0 if kept else size
+                continue
+            excess += kept - size
+            _, limit_px, stop_px = stop_order_shape(instrument, order.side, at_px)
+            wants.append(
                 ModifyOrder(
-                    cl_ord_id=only.cl_ord_id,
+                    cl_ord_id=order.cl_ord_id,
                     at=at,
-                    order_qty=only.cum_qty + owned,
+                    order_qty=order.cum_qty + kept,
                     price=limit_px,
                     stop_px=stop_px,
                 )
-            ]
-        return [_cancel(order, at, "stop is replaced") for order in stops]
+            )
+        if excess < 0:
+            wants.extend(self._stop_orders(book, trade, at_px, -excess, at))
+        return wants
 
     def _stop_orders(
         self, book: Book, trade: OpenTrade, stop_px: Price, qty: int, at: Instant

@@ -546,8 +546,17 @@ class TradingCore:
     def _on_reports(self, event: Reports) -> None:
         self.state.now = max(self.state.now, event.received_at)
         self._record(event)
+        # Everything that was said at one instant is booked before anything is sent on it: a stop for
+        # the first of five fills would leave the other four waiting for its answer.
+        touched: dict[StrategyId, Book] = {}
+        reversals: list[tuple[Signal, Book]] = []
         for report in event.reports:
-            self._report(report)
+            self._report(report, touched, reversals)
+        for book in touched.values():
+            self._settle(book)
+        for waiting, book in reversals:
+            if book.net_qty == 0:
+                self._reenter(waiting, book)
         for report in event.reports:
             # Only now: most entries are acknowledged and filled in one message, and a timer for
             # each of them would cost a twentieth of the order.
@@ -556,7 +565,12 @@ class TradingCore:
                 self._wake(order.created_at + ENTRY_PATIENCE)
         self._schedule()
 
-    def _report(self, report: ExecutionReport) -> None:
+    def _report(
+        self,
+        report: ExecutionReport,
+        touched: dict[StrategyId, Book],
+        reversals: list[tuple[Signal, Book]],
+    ) -> None:
         applied = self.orders.apply(report)
         order = applied.order
         if applied.surprise:
@@ -579,9 +593,9 @@ class TradingCore:
         if closed is not None and order.is_exit:
             # What is left of the entry belonged to the position that is over.
             desk.withdraw_entries(book, "its position is closed")
-        self._settle(book)
-        if closed is not None and waiting is not None and book.net_qty == 0:
-            self._reenter(waiting, book)
+        touched[book.strategy] = book
+        if closed is not None and waiting is not None:
+            reversals.append((waiting, book))
 
     def _book_fill(self, order: Order, report: ExecutionReport) -> RoundTrip | None:
         fill, closed = self.portfolio.book(order, report)

@@ -128,9 +128,13 @@ def working_orders_fit_the_books(core, now):
 
 
 def worst_case_within_limits(core, settings):
-    """Positions, working and unanswered orders at their worst, against the limits in rupees."""
-    gross = longs = shorts = standing = 0
+    """Positions, working and unanswered orders at their worst, against the limits in rupees.
+
+    Beyond a limit is only what positions alone are worth by now: a price that moved is no entry.
+    """
+    gross = longs = shorts = standing = alone = 0
     by_symbol = defaultdict(int)
+    alone_by_symbol = defaultdict(int)
     for name, book in core.portfolio.books.items():
         px = int(core.market.views[book.instrument].last_px)
         entries = [order for order in core.orders.working(name) if not order.is_exit]
@@ -139,12 +143,15 @@ def worst_case_within_limits(core, settings):
         worst = max(abs(high), abs(low)) * px
         gross += worst
         by_symbol[book.instrument] += worst
+        alone += abs(book.net_qty) * px
+        alone_by_symbol[book.instrument] += abs(book.net_qty) * px
         longs += max(high, 0) * px
         shorts += max(-low, 0) * px
         standing += worst > 0
     capital, risk = int(settings.capital), settings.risk
-    assert gross <= capital * risk.max_gross_exposure_x
-    assert max(by_symbol.values()) <= capital * risk.max_symbol_exposure_x
+    assert gross <= max(capital * risk.max_gross_exposure_x, alone)
+    for symbol, worst in by_symbol.items():
+        assert worst <= max(capital * risk.max_symbol_exposure_x, alone_by_symbol[symbol])
     return standing
 
 
