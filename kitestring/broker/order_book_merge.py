@@ -20,6 +20,7 @@ from typing import Final
 from kitestring.broker.kite_outcomes import Acked, NotSent, Rejected, SendOutcome, Unknown
 from kitestring.broker.kite_rows import OrderRow, TradeRow
 from kitestring.broker.order_doubts import BookRead, doubt, moved_around, untagged_double
+from kitestring.broker.order_names import OrderNames
 from kitestring.broker.order_stage import Stage, over_by_word, said_of, stage_of
 from kitestring.broker.tracked_orders import Change, Sent, Tracked, taken_up, tracked, wanted
 from kitestring.domain.events import Note
@@ -56,7 +57,7 @@ class OrderBookMerge:
         """The book as last read."""
         self.odd: dict[str, str] = {}
         """What is unexplained now, by the order it is about: nothing new is risked meanwhile."""
-        self._by_order_id: dict[str, Tracked] = {}
+        self._names = OrderNames(self.orders)
         self._tags: set[str] = set()
         self._withdrawals: Counter[str] = Counter()
         """How often the broker side itself has withdrawn an order that nobody believes in."""
@@ -93,10 +94,12 @@ class OrderBookMerge:
     def placed(self, order: Tracked, outcome: SendOutcome, at: Instant, s: float) -> None:
         """What came of placing an order."""
         order.answered_s = s
+        if isinstance(outcome, Acked) and self._names.anothers(order, outcome.order_id):
+            outcome = Unknown(why=f"the answer names {outcome.order_id}, which is another order")
         match outcome:
             case Acked():
                 order.sent = Sent.ACKED
-                self._name(order, outcome.order_id)
+                self._names.give(order, outcome.order_id)
                 if not order.told_anything and not order.changes:
                     self._tell(order, ExecType.PENDING_NEW, at)
             case Rejected():
@@ -170,7 +173,7 @@ class OrderBookMerge:
         for order in orders:
             mine = self.orders[order.cl_ord_id] = taken_up(order, s)
             if mine.order_id:
-                self._by_order_id[mine.order_id] = mine
+                self._names.give(mine, mine.order_id)
         for command in waiting:
             mine_or_none = self.orders.get(command.cl_ord_id)
             if mine_or_none is not None and not mine_or_none.over:
@@ -192,12 +195,12 @@ class OrderBookMerge:
     def hint(self, told: Mapping[str, object], s: float) -> None:
         """An order update of the WebSocket: remembered as a claim that the book has to bear out."""
         order_id, tag = str(told.get("order_id") or ""), told.get("tag")
-        order = self._by_order_id.get(order_id)
+        order = self._names.get(order_id)
         if order is None and isinstance(tag, str):
             order = self.orders.get(tag)
         if order is None or not order_id or order.order_id not in ("", order_id):
             return
-        self._name(order, order_id)
+        self._names.give(order, order_id)
         if order.sent is Sent.UNKNOWN:
             order.sent = Sent.ACKED  # It exists: only a broker who has it can speak of it.
             order.answered_s = s
@@ -213,7 +216,7 @@ class OrderBookMerge:
 
     def wants_trades(self, rows: Sequence[OrderRow]) -> bool:
         """Whether these rows count fills of ours that have not been told."""
-        mine = ((row, self._ours(row)) for row in rows)
+        mine = ((row, self._names.of_row(row)) for row in rows)
         return any(order is not None and row.cum_qty > order.told_qty for row, order in mine)
 
     def read(self, book: BookRead) -> None:
@@ -225,9 +228,10 @@ class OrderBookMerge:
         for trade in book.trades or ():
             trades.setdefault(trade.order_id, []).append(trade)
         shown: set[str] = set()
+        for order in list(self._names.misnamed(book.orders)):
+            self._misnamed(order, book)
         for row in book.orders:
-            mine = self._ours(row)
-            if mine is not None:
+            if (mine := self._names.of_row(row)) is not None:
                 shown.add(mine.cl_ord_id)
                 self._take_row(mine, row, trades.get(row.order_id, ()), book)
             elif row.tag in self.orders:
@@ -264,27 +268,30 @@ class OrderBookMerge:
     def _strange(self, book: BookRead, shown: set[str]) -> bool:
         """Say which orders of ours a row could not be read of; ``True``: one may be anybody's."""
         for row in book.strange:
-            order = self._by_order_id.get(row.order_id) or self.orders.get(row.tag)
+            order = self._names.get(row.order_id) or self.orders.get(row.tag)
             if order is None:
                 continue
             shown.add(order.cl_ord_id)
             if not order.order_id and row.order_id:
-                self._name(order, row.order_id)
+                self._names.give(order, row.order_id)
             self.odd[order.cl_ord_id] = (
                 f"the broker's row of order {order.cl_ord_id} cannot be read: {row.why}"
             )
             self._note(order.cl_ord_id, "strange row", self.odd[order.cl_ord_id], book.at)
         return bool(book.strange)
 
-    # ── one order's row ──────────────────────────────────────────────────────────────────────
+    def _misnamed(self, order: Tracked, book: BookRead) -> None:
+        """The id we were told is another order's: nothing is known of ours but its tag."""
+        why = f"{order.order_id}, which we were told for order {order.cl_ord_id}, is another order"
+        self._note(order.cl_ord_id, "wrong id", f"{why}.", book.at)
+        self._names.take_back(order)
+        if order.sent is Sent.ACKED:
+            order.sent = Sent.UNKNOWN
+            if not order.told_new and not order.over:
+                self._tell(order, ExecType.UNKNOWN, book.at, text=why)
+                order.told_anything = False
 
-    def _ours(self, row: OrderRow) -> Tracked | None:
-        order = self._by_order_id.get(row.order_id) or self.orders.get(row.tag)
-        if order is None and row.tags:
-            order = next((self.orders[tag] for tag in row.tags if tag in self.orders), None)
-        if order is not None and order.order_id and order.order_id != row.order_id:
-            return None  # The same tag twice.
-        return order
+    # ── one order's row ──────────────────────────────────────────────────────────────────────
 
     def _doubled(self, row: OrderRow, at: Instant) -> None:
         """One request of ours has become two orders: the second is withdrawn, and everybody told."""
@@ -307,23 +314,19 @@ class OrderBookMerge:
 
     def owns(self, row: OrderRow) -> bool:
         """Whether an order is one of ours, even if the broker has lost its tag."""
-        return self._ours(row) is not None
+        return self._names.of_row(row) is not None
 
     def tag_of(self, row: OrderRow) -> str:
         """The tag a row goes under: ours where the order is ours, even if the broker has lost it."""
-        order = self._ours(row)
+        order = self._names.of_row(row)
         return order.cl_ord_id if order is not None else row.tag
-
-    def _name(self, order: Tracked, order_id: str) -> None:
-        order.order_id = order_id
-        self._by_order_id[order_id] = order
 
     def _take_row(
         self, order: Tracked, row: OrderRow, trades: Sequence[TradeRow], book: BookRead
     ) -> None:
         stage, at = stage_of(row), book.at
         if not order.order_id:
-            self._name(order, row.order_id)
+            self._names.give(order, row.order_id)
         if order.sent in (Sent.UNKNOWN, Sent.REFUSED):
             order.sent = Sent.ACKED
         if order.believed_dead:
@@ -519,7 +522,7 @@ class OrderBookMerge:
         least_s = ABSENT_AFTER_S if alive else ABSENT_QUIET_AFTER_S
         if order.reads_without < ABSENT_READS or waited_s < least_s:
             return
-        double = untagged_double(order, book.orders, self._by_order_id)
+        double = untagged_double(order, book.orders, self._names)
         if double:
             self._note(order.cl_ord_id, "order without tag", double, book.at)
             self.odd[order.cl_ord_id] = double
