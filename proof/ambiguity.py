@@ -133,7 +133,7 @@ def _day(number: int, *, units: int) -> Outcome:
         for moment, sentence in found
     ]
     told = sorted([*told, *broken(day)], key=lambda each: each.at)
-    failed = ()
+    failed: tuple[Broken, ...] = ()
     if told:
         failed = (Broken(seed=number, story="\n".join(story(day, told)[:-2]), again=again),)
     return Outcome(units=units, counts=dict(counts), broken=failed)
@@ -363,7 +363,7 @@ TIER: Final = Tier(
     name="ambiguity",
     unit="orders",
     claim="An order whose answer was lost is placed at most once, found again, and booked as it was.",
-    size={Scale.TEST: 4 * ORDERS_A_DAY, Scale.PROOF: 1_000, Scale.SOAK: 10_000},
-    batch=5 * ORDERS_A_DAY,
+    size={Scale.TEST: 2 * ORDERS_A_DAY, Scale.PROOF: 1_000, Scale.SOAK: 10_000},
+    batch=3 * ORDERS_A_DAY,
     live=live,
 )

@@ -19,7 +19,14 @@ from typing import Final
 
 from kitestring.broker.kite_outcomes import Acked, NotSent, Rejected, SendOutcome, Unknown
 from kitestring.broker.kite_rows import OrderRow, TradeRow
-from kitestring.broker.order_doubts import BookRead, doubt, moved_around, untagged_double
+from kitestring.broker.order_doubts import (
+    BookRead,
+    came_back,
+    doubled,
+    doubt,
+    moved_around,
+    untagged_double,
+)
 from kitestring.broker.order_names import OrderNames
 from kitestring.broker.order_stage import Stage, over_by_word, said_of, stage_of
 from kitestring.broker.tracked_orders import Change, Sent, Tracked, taken_up, tracked, wanted
@@ -303,14 +310,7 @@ class OrderBookMerge:
         )
         if stage_of(row).over and not row.cum_qty:
             del self.odd[row.order_id]
-        self._note(
-            row.order_id,
-            "order doubled",
-            f"The broker holds two orders for one request of ours: {row.order_id} repeats"
-            f" {row.tag} ({row.status}, {row.cum_qty} of {row.order_qty} filled). It is being withdrawn;"
-            " what it traded is not booked and must be looked at.",
-            at,
-        )
+        self._note(row.order_id, "order doubled", doubled(row), at)
 
     def owns(self, row: OrderRow) -> bool:
         """Whether an order is one of ours, even if the broker has lost its tag."""
@@ -412,15 +412,15 @@ class OrderBookMerge:
         for trade in sorted(trades, key=lambda each: (each.fill_at or 0, each.trade_id)):
             if trade.trade_id in order.trade_ids:
                 continue
+            filled_at = trade.fill_at or trade.exchange_at or self._stamp(order, row, 0)
+            if order.told_qty + trade.qty > order.qty and not order.over:
+                # The trade book was read after the order book: a change of ours has come between.
+                if order.told_qty + trade.qty > row.order_qty:
+                    return  # Told with a row that shows it, or it were more than was ordered.
+                order.qty, filled_at = row.order_qty, max(filled_at, order.terms_at)
             order.trade_ids.add(trade.trade_id)
             order.told_qty += trade.qty
-            self._tell(
-                order,
-                ExecType.TRADE,
-                trade.fill_at or trade.exchange_at or self._stamp(order, row, 0),
-                qty=order.qty,
-                trade=trade,
-            )
+            self._tell(order, ExecType.TRADE, filled_at, qty=order.qty, trade=trade)
 
     def _end(self, order: Tracked, row: OrderRow, at: Instant, s: float) -> None:
         """The order is over as soon as every trade that its row counts has been told."""
@@ -541,14 +541,7 @@ class OrderBookMerge:
 
     def _back_from_the_dead(self, order: Tracked, row: OrderRow, at: Instant) -> None:
         """It was told as refused, and is there: withdraw what can be, and let nobody overlook it."""
-        self._note(
-            order.cl_ord_id,
-            "order came back",
-            f"Order {order.cl_ord_id} was believed not to exist and is {row.status} at the broker,"
-            f" {row.cum_qty} of {row.order_qty} filled; "
-            + ("it cannot be withdrawn." if stage_of(row).over else "it is being withdrawn."),
-            at,
-        )
+        self._note(order.cl_ord_id, "order came back", came_back(order, row), at)
         tries = self._withdrawals[row.order_id]
         if stage_of(row).stands and not order.changes and tries < OWN_CANCELS_MAX:
             self._withdrawals[row.order_id] += 1

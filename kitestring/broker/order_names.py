@@ -60,7 +60,7 @@ class OrderNames:
         unseen = [each for each in self._orders.values() if each.order_id and each.row is None]
         if not unseen:
             return
-        by_id = {row.order_id: row for row in rows}
+        by_id: dict[str, OrderRow] = {row.order_id: row for row in rows}
         tags = {tag for row in rows for tag in (row.tag, *row.tags) if tag in self._orders}
         for order in unseen:
             row = by_id.get(order.order_id)

@@ -1,0 +1,10 @@
+"""Every claim of the proof, in the order in which it is told."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from proof import ambiguity
+from proof.tier import Tier
+
+TIERS: Final[tuple[Tier, ...]] = (ambiguity.TIER,)
