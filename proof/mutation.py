@@ -159,6 +159,8 @@ def bent_tree(chance: Chance, tree: object, changes: int) -> object:
                 tree = _with(tree, chance, lambda old: _bent_leaf(chance, old))
             case _:
                 tree = _with(tree, chance, lambda _: chance.one_of(STRANGE))
+        if tree is _GONE:
+            tree = None
     return tree
 
 
@@ -181,8 +183,7 @@ def _with(tree: object, chance: Chance, change: Callable[[object], object]) -> o
         changed = _with(tree[at], chance, change)
         middle = [] if changed is _GONE else [changed] * (1 + chance.one_in(8))
         return [*tree[:at], *middle, *tree[at + 1 :]]
-    changed = change(tree)
-    return None if changed is _GONE and not isinstance(tree, str | int | float | bool) else changed
+    return change(tree)
 
 
 def _of_other_type(value: object) -> object:
