@@ -30,6 +30,7 @@ from kitestring.broker.order_doubts import BookRead
 from kitestring.broker.secret_text import Secret
 from kitestring.domain.errors import HouseError
 from kitestring.domain.ids import ClOrdId, InstrumentId, OrderId, StrategyId
+from kitestring.domain.instruments import InstrumentKind
 from kitestring.domain.money import price
 from kitestring.domain.orders import ExecType, OrderIntent, OrdType, Product, Purpose, Side
 from kitestring.domain.verdicts import Approved, PlaceOrder
@@ -120,7 +121,9 @@ class World:
         found = instruments_from(self.http.answer.body, DATE)
         for name in found:
             listed = found.find(name)
-            assert listed is None or (listed.lot_size >= 1 and int(listed.tick_size) >= 0), listed
+            if listed is not None and listed.kind is not InstrumentKind.INDEX:
+                assert listed.lot_size >= 1, listed
+                assert int(listed.tick_size) > 0, listed
         return found
 
 
@@ -188,7 +191,7 @@ def _wrong(name: str, answer: Answer, read: object) -> str:
     if name == "instruments":
         return ""
     try:
-        tree = json.loads(answer.body)
+        tree = json.loads(answer.body, parse_int=str)
         honest = isinstance(tree, dict) and answer.content_type == "application/json"
     except (ValueError, RecursionError):
         tree, honest = {}, False

@@ -189,8 +189,14 @@ _envelope = msgspec.json.Decoder(Envelope)
 
 
 def read_envelope(body: bytes) -> Envelope | None:
-    """The envelope of a JSON body; ``None`` where there is none."""
+    """The envelope of a JSON body; ``None`` where there is none.
+
+    The decoder looks only at what it keeps: a byte that is no UTF-8 in a name or an unread field
+    would pass, and that field be taken for one that was left out.
+    """
     try:
+        if not body.isascii():
+            body.decode()
         return _envelope.decode(body)
     except UNREADABLE:
         return None
