@@ -18,6 +18,10 @@ from kitestring.domain.errors import ConfigError
 
 _WHOLE = re.compile(r"[-+]?\d+(?:_\d+)*")
 _DECIMAL = re.compile(r"[-+]?(?:\d+(?:_\d+)*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_DIGITS_MAX = 40
+"""A longer number is none: it stays the text it is, and whoever wants a number says so."""
+_NODES_MAX = 100_000
+"""What a file may hold once its anchors are put in; nine lines can ask for a thousand million."""
 _WORDS: dict[str, bool | None] = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
     "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
@@ -72,11 +76,16 @@ def read_tree(text: str, name: str) -> Mapping:
             f"{where}: this is not YAML: {error.problem or error.context}.",
             do="Look at that line and the one above it: usually an indent or a colon is missing.",
         ) from error
+    except RecursionError as error:
+        raise _too_deep(name) from error
     except YAMLError as error:
         raise ConfigError(f"{name}: this is not YAML: {' '.join(str(error).split())}.") from error
     if node is None:
         return Mapping((), 1)
-    tree = _tree(node, name, ())
+    try:
+        tree = _Reading(name).tree(node, ())
+    except RecursionError as error:
+        raise _too_deep(name) from error
     if not isinstance(tree, Mapping):
         raise ConfigError(
             f"{name}:{tree.line}: the file must begin with a section, such as `trading:`."
@@ -84,38 +93,59 @@ def read_tree(text: str, name: str) -> Mapping:
     return tree
 
 
-def _tree(node: Node, name: str, inside: tuple[int, ...]) -> Tree:
-    line = node.start_mark.line + 1
-    if id(node) in inside:
-        raise ConfigError(f"{name}:{line}: this anchor contains itself.")
-    inside = (*inside, id(node))
-    if isinstance(node, ScalarNode):
-        plain = not node.style
-        return Scalar(_value(str(node.value)) if plain else str(node.value), str(node.value), line)
-    if isinstance(node, SequenceNode):
-        return Sequence(tuple(_tree(item, name, inside) for item in node.value), line)
-    assert isinstance(node, MappingNode)
-    rows: dict[str, Row] = {}
-    for key, value in node.value:
-        at = key.start_mark.line + 1
-        if not isinstance(key, ScalarNode):
-            raise ConfigError(f"{name}:{at}: a key must be one word.")
-        word = str(key.value)
-        if word in rows:
-            raise ConfigError(
-                f"{name}:{at}: {word} is given twice; the first is on line {rows[word].line}.",
-                do="Keep one of the two.",
+def _too_deep(name: str) -> ConfigError:
+    return ConfigError(f"{name}: its lists and sections are nested too deeply.")
+
+
+class _Reading:
+    """One file on its way from nodes to values."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._nodes = 0
+
+    def tree(self, node: Node, inside: tuple[int, ...]) -> Tree:
+        """A node and all below it."""
+        name, line = self._name, node.start_mark.line + 1
+        self._nodes += 1
+        if self._nodes > _NODES_MAX:
+            raise ConfigError(f"{name}:{line}: these anchors make more than {_NODES_MAX:,} values.")
+        if id(node) in inside:
+            raise ConfigError(f"{name}:{line}: this anchor contains itself.")
+        inside = (*inside, id(node))
+        if isinstance(node, ScalarNode):
+            plain = not node.style
+            return Scalar(
+                _value(str(node.value)) if plain else str(node.value), str(node.value), line
             )
-        tree = _tree(value, name, inside)
-        if isinstance(tree, Scalar) and not tree.text:
-            tree = Scalar(tree.value, tree.text, at)  # YAML puts an absent value on the next line
-        rows[word] = Row(word, at, tree)
-    return Mapping(tuple(rows.values()), line)
+        if isinstance(node, SequenceNode):
+            return Sequence(tuple(self.tree(item, inside) for item in node.value), line)
+        assert isinstance(node, MappingNode)
+        rows: dict[str, Row] = {}
+        for key, value in node.value:
+            at = key.start_mark.line + 1
+            if not isinstance(key, ScalarNode):
+                raise ConfigError(f"{name}:{at}: a key must be one word.")
+            word = str(key.value)
+            if word in rows:
+                raise ConfigError(
+                    f"{name}:{at}: {word} is given twice; the first is on line {rows[word].line}.",
+                    do="Keep one of the two.",
+                )
+            tree = self.tree(value, inside)
+            if isinstance(tree, Scalar) and not tree.text:
+                tree = Scalar(
+                    tree.value, tree.text, at
+                )  # YAML puts an absent value on the next line
+            rows[word] = Row(word, at, tree)
+        return Mapping(tuple(rows.values()), line)
 
 
 def _value(text: str) -> str | int | float | bool | None:
     if text in _WORDS:
         return _WORDS[text]
+    if len(text) > _DIGITS_MAX:
+        return text
     if _WHOLE.fullmatch(text):
         return int(text)
     return float(text) if _DECIMAL.fullmatch(text) else text
