@@ -1,7 +1,8 @@
-"""The local exchange, served in virtual time with a random market: for those who look at its answers."""
+"""The local exchange, served with a random market, in virtual time or on real sockets: for those who look at its answers."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from typing import Final, TypeVar
@@ -52,49 +53,58 @@ class ServedWorld:
 
 
 def in_served_world(play: Callable[[ServedWorld], Awaitable[_T]], seed: int = 1) -> _T:
-    """Live ``play(world)`` through."""
+    """Live ``play(world)`` through in virtual time."""
 
     async def whole(network: Network) -> _T:
         del network
-        clock = ExchangeClock(at(1))
-        market = RandomMarket(
-            MarketPlan(
-                seed=seed,
-                names=tuple(InstrumentId(name) for name in NAMES),
-                closes={n: price(px) for n, px in zip(NAMES, _CLOSES, strict=True)},
-                opens_at=OPENS,
-                ends_at=at(600),
-                step_s=2,
-                sd_bp=2,
-                jump_one_in=0,
-                thin=False,
-            ),
-            DATE,
-            timetable(),
-        )
-        exchange = LocalExchange(
-            ExchangeSettings(
-                seed=seed,
-                account=OpeningChoice(cash=money(20_000_000)),
-                switches=Switches(rate_limits=False),
-            ),
-            market,
-            clock,
-        )
-        stage = RehearsalStage(exchange, clock)
-        served = Served(
-            exchange,
-            port=PORT,
-            middlewares=stage.middlewares,
-            set_up=[lambda app, local: add_feed(app, local, clock), stage.set_up],
-        )
-        await served.start()
-        try:
-            return await play(ServedWorld(exchange, clock, served))
-        finally:
-            await served.stop()
+        return await _served(play, seed, PORT)
 
     return live(whole, seed=seed)
+
+
+def in_real_world(play: Callable[[ServedWorld], Awaitable[_T]], seed: int = 1) -> _T:
+    """Live ``play(world)`` through on real sockets, as fast as the clock on the wall."""
+    return asyncio.run(_served(play, seed, 0))
+
+
+async def _served(play: Callable[[ServedWorld], Awaitable[_T]], seed: int, port: int) -> _T:
+    clock = ExchangeClock(at(1))
+    market = RandomMarket(
+        MarketPlan(
+            seed=seed,
+            names=tuple(InstrumentId(name) for name in NAMES),
+            closes={n: price(px) for n, px in zip(NAMES, _CLOSES, strict=True)},
+            opens_at=OPENS,
+            ends_at=at(600),
+            step_s=1,
+            sd_bp=2,
+            jump_one_in=0,
+            thin=False,
+        ),
+        DATE,
+        timetable(),
+    )
+    exchange = LocalExchange(
+        ExchangeSettings(
+            seed=seed,
+            account=OpeningChoice(cash=money(20_000_000)),
+            switches=Switches(rate_limits=False),
+        ),
+        market,
+        clock,
+    )
+    stage = RehearsalStage(exchange, clock)
+    served = Served(
+        exchange,
+        port=port,
+        middlewares=stage.middlewares,
+        set_up=[lambda app, local: add_feed(app, local, clock), stage.set_up],
+    )
+    await served.start()
+    try:
+        return await play(ServedWorld(exchange, clock, served))
+    finally:
+        await served.stop()
 
 
 @lru_cache(maxsize=1)

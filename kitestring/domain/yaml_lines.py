@@ -8,10 +8,11 @@ are mistakes, never silently resolved.
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from kitestring.domain.errors import ConfigError
@@ -68,7 +69,13 @@ Tree = Scalar | Mapping | Sequence
 def read_tree(text: str, name: str) -> Mapping:
     """The settings in ``text``; ``name`` is the file's, for messages. Raises ``ConfigError``."""
     try:
-        node = YAML(typ="safe", pure=True).compose(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", ReusedAnchorWarning)
+            node = YAML(typ="safe", pure=True).compose(text)
+    except ReusedAnchorWarning as error:
+        raise ConfigError(
+            f"{name}: an anchor is given twice.", do="Keep one of the two."
+        ) from error
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{name}:{mark.line + 1}" if mark is not None else name
