@@ -363,7 +363,7 @@ TIER: Final = Tier(
     name="ambiguity",
     unit="orders",
     claim="An order whose answer was lost is placed at most once, found again, and booked as it was.",
-    size={Scale.TEST: 2 * ORDERS_A_DAY, Scale.PROOF: 1_000, Scale.SOAK: 10_000},
+    size={Scale.TEST: ORDERS_A_DAY, Scale.PROOF: 1_000, Scale.SOAK: 10_000},
     batch=3 * ORDERS_A_DAY,
     live=live,
 )

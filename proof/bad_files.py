@@ -402,7 +402,7 @@ TIERS: Final = (
         "settings files",
         "A settings file is understood, or refused with its name, a line and a sentence.",
         settings_file,
-        (150, 2_000, 10_000),
+        (80, 2_000, 10_000),
     ),
     _tier(
         "tapes",

@@ -23,6 +23,8 @@ _DIGITS_MAX = 40
 """A longer number is none: it stays the text it is, and whoever wants a number says so."""
 _NODES_MAX = 100_000
 """What a file may hold once its anchors are put in; nine lines can ask for a thousand million."""
+_DEEPEST = 100
+"""Brackets within brackets; the library's own search for the end of deeper ones takes seconds."""
 _WORDS: dict[str, bool | None] = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
     "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
@@ -68,6 +70,8 @@ Tree = Scalar | Mapping | Sequence
 
 def read_tree(text: str, name: str) -> Mapping:
     """The settings in ``text``; ``name`` is the file's, for messages. Raises ``ConfigError``."""
+    if _deepest(text) > _DEEPEST:
+        raise _too_deep(name)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", ReusedAnchorWarning)
@@ -102,6 +106,17 @@ def read_tree(text: str, name: str) -> Mapping:
 
 def _too_deep(name: str) -> ConfigError:
     return ConfigError(f"{name}: its lists and sections are nested too deeply.")
+
+
+def _deepest(text: str) -> int:
+    """How deep brackets stand in brackets at the most, words and remarks counted as well."""
+    if text.count("[") + text.count("{") <= _DEEPEST:
+        return 0
+    deep = deepest = 0
+    for mark in re.findall(r"[\[\]{}]", text):
+        deep += 1 if mark in "[{" else -1
+        deepest = max(deepest, deep)
+    return deepest
 
 
 class _Reading:

@@ -93,6 +93,8 @@ class FaultProxy:
         for line in self.lines:
             for writer in line.writers:
                 writer.close()
+                with suppress(OSError):
+                    await writer.wait_closed()
 
     def break_all(self, ends: Ends) -> None:
         """Break every line that stands, now."""
