@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from proof import (
+    ambiguity,
+    bad_input,
+    broken_lines,
     exit_paths,
     fault_pairs,
     long_day,
@@ -16,7 +19,10 @@ from proof.tier import Tier
 TIERS: Final[tuple[Tier, ...]] = (
     exit_paths.TIER,
     state_machines.TIER,
+    ambiguity.TIER,
+    *bad_input.TIERS,
     same_seed.TIER,
     fault_pairs.TIER,
+    broken_lines.TIER,
     long_day.TIER,
 )

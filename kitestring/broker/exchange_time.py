@@ -10,6 +10,7 @@ from kitestring.broker.kite_errors import KiteReadFailed, ReadFailure
 from kitestring.broker.kite_http import Answer, KiteHttp
 from kitestring.broker.kite_wire import WireRequest
 from kitestring.domain.instants import Instant
+from kitestring.domain.unreadable import UNREADABLE
 
 _CLOCK: Final = WireRequest(method="GET", path="/admin/time")
 _WITHIN_S: Final = 2.0
@@ -46,7 +47,7 @@ async def exchange_time(http: KiteHttp) -> ExchangeTime:
         raise KiteReadFailed(_CLOCK.path, ReadFailure.REFUSED, why, status=answer.status)
     try:
         face = _told.decode(answer.body).data
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise KiteReadFailed(_CLOCK.path, ReadFailure.STRANGE, str(error)) from error
     speed = 0.0 if isinstance(face.speed, str) else face.speed
     return ExchangeTime(at=face.at, speed=speed, paused=face.paused)

@@ -66,6 +66,7 @@ from kitestring.broker.session_health import SessionHealth
 from kitestring.domain.ids import InstrumentId, OrderId
 from kitestring.domain.instants import Instant, ist
 from kitestring.domain.money import Price
+from kitestring.domain.unreadable import UNREADABLE
 
 JOURNAL_HEADER: Final = "X-Kitestring-Journal"
 """What our own exchange is told of our journal, so that it can judge "intent before send"."""
@@ -349,7 +350,7 @@ class KiteClient:
         """As much of a strange row as says whose it is."""
         try:
             row = msgspec.json.decode(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             row = {}
         named = row if isinstance(row, dict) else {}
         order_id, tag = named.get("order_id"), named.get("tag")

@@ -19,6 +19,7 @@ from kitestring.domain.errors import InvariantBroken
 from kitestring.domain.ids import InstrumentId, exchange_of, instrument_id, symbol_of
 from kitestring.domain.money import Price, rupees_text
 from kitestring.domain.orders import Product, Side
+from kitestring.domain.unreadable import UNREADABLE
 
 _PATH: Final = "/gtt/triggers"
 _PRODUCTS: Final = frozenset({Product.CNC.value, Product.NRML.value})
@@ -170,7 +171,7 @@ def acked_trigger_id(envelope: Envelope) -> int | None:
     assert isinstance(envelope.data, msgspec.Raw), "a success has data"
     try:
         return _trigger_id.decode(envelope.data).trigger_id
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
 
 

@@ -42,6 +42,8 @@ _HEADER_MAX: Final = 16_384
 _IDLE_S: Final = 20.0
 _DNS_S: Final = 60
 _TEXT_MAX: Final = 300
+_LOOKED_AT_MAX: Final = 4_000
+"""Of a longer text nothing more is shown, so nothing more is looked at."""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,6 +145,7 @@ class KiteHttp:
         """A text of somebody else's for people: one line, no secrets, no control marks, not long."""
         for secret in self._secrets:
             text = text.replace(secret, HIDDEN)
+        text = text[:_LOOKED_AT_MAX]
         text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
         return text if len(text) <= _TEXT_MAX else f"{text[: _TEXT_MAX - 1]}…"
 

@@ -83,13 +83,17 @@ _SAYS_NOTHING: Final = re.compile(
 )
 """Texts with which even a listed refusal proves nothing."""
 _ADDRESS: Final = re.compile(r"\bIP\b.*\bnot allowed\b|allowed IPs|static ip", re.IGNORECASE)
+_MESSAGE_MAX: Final = 2_000
+"""No sentence of Kite's is longer; to search one of a megabyte would stop the house."""
 _FUNDS: Final = re.compile(r"insufficient funds|margin exceeds", re.IGNORECASE)
 
 
 def definite_refusal(status: int, error_type: str, message: str) -> Refusal | None:
     """Which definite no an error in Kite's envelope is; ``None`` if it proves nothing."""
     refusal = _DEFINITE.get((status, error_type))
-    if refusal is None or not message.strip() or _SAYS_NOTHING.search(message):
+    if refusal is None or len(message) > _MESSAGE_MAX or not message.strip():
+        return None
+    if _SAYS_NOTHING.search(message):
         return None
     if status == 403 and refusal is not Refusal.TOKEN and _ADDRESS.search(message):
         return Refusal.ADDRESS

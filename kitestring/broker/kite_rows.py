@@ -21,6 +21,7 @@ from kitestring.domain.ids import InstrumentId, OrderId, instrument_id
 from kitestring.domain.instants import SECOND, Instant, instant
 from kitestring.domain.money import Money, Price, rounded_money, rounded_price
 from kitestring.domain.orders import OrdType, Side
+from kitestring.domain.unreadable import UNREADABLE
 
 _SHOWN_MAX: Final = 2_000
 _QTY_MAX: Final = 10**12
@@ -485,7 +486,7 @@ def read_as(raw: bytes, decoder: msgspec.json.Decoder[_Wire]) -> _Wire:
     """One JSON value as its type. Raises ``RowStrange`` with the field that is wrong."""
     try:
         return decoder.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise RowStrange(str(error)) from None
 
 

@@ -32,6 +32,7 @@ from kitestring.domain.instants import (
     ist,
     ist_date,
 )
+from kitestring.domain.unreadable import UNREADABLE
 
 KEYS_FILE: Final = "kite.env"
 TOKENS_FILE: Final = "kite_tokens.env"
@@ -226,7 +227,7 @@ def _token_in(envelope: Envelope, api_key: str) -> KiteToken | None:
     try:
         row = _session_row.decode(envelope.data)
         login_at = kite_instant(row.login_time, "login_time")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, RowStrange):
+    except (*UNREADABLE, RowStrange):
         return None
     plain = _TOKEN.fullmatch(row.access_token) and _PLAIN.fullmatch(row.user_id)
     if not plain or login_at is None or row.api_key != api_key:

@@ -162,7 +162,7 @@ def roots_from(place: Place, api: str | None, ws: str | None, login: str | None)
             "kite.profile is local, but no address is given.",
             do="Add kite.api_root, such as http://127.0.0.1:8010 of `kitestring exchange`.",
         )
-    local = api is not None and is_loopback(urlsplit(api).hostname)
+    local = api is not None and is_loopback(_split("api_root", api)[0].hostname)
     usual = Roots(api, _as_ws(api), api) if local and api else ROOTS.get(place, _REAL)
     return Roots(api or usual.api, ws or usual.ws, login or usual.login)
 

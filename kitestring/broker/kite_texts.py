@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from kitestring.domain.instants import Instant
+from kitestring.domain.unreadable import UNREADABLE
 
 _SHOWN: Final = 300
 
@@ -57,7 +58,7 @@ def read_text(text: str, received_at: Instant) -> TickerText:
     """What a text message says."""
     try:
         message = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeError):
+    except UNREADABLE:
         message = None
     if not isinstance(message, dict):
         return UnreadableText(received_at=received_at, size=len(text))

@@ -19,6 +19,7 @@ from kitestring.domain.errors import InvariantBroken
 from kitestring.domain.ids import OrderId, exchange_of, symbol_of
 from kitestring.domain.money import Price, rupees_text
 from kitestring.domain.orders import OrderIntent, OrdType
+from kitestring.domain.unreadable import UNREADABLE
 from kitestring.domain.verdicts import ModifyOrder, PlaceOrder
 
 Fields = tuple[tuple[str, str], ...]
@@ -188,10 +189,16 @@ _envelope = msgspec.json.Decoder(Envelope)
 
 
 def read_envelope(body: bytes) -> Envelope | None:
-    """The envelope of a JSON body; ``None`` where there is none."""
+    """The envelope of a JSON body; ``None`` where there is none.
+
+    The decoder looks only at what it keeps: a byte that is no UTF-8 in a name or an unread field
+    would pass, and that field be taken for one that was left out.
+    """
     try:
+        if not body.isascii():
+            body.decode()
         return _envelope.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
 
 
@@ -209,7 +216,7 @@ def acked_order_id(envelope: Envelope) -> OrderId | None:
     assert isinstance(envelope.data, msgspec.Raw), "a success has data"
     try:
         order_id = _order_id.decode(envelope.data).order_id
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
     return OrderId(order_id) if _ID.fullmatch(order_id) else None
 

@@ -19,7 +19,16 @@ from typing import Final
 
 from kitestring.broker.kite_outcomes import Acked, NotSent, Rejected, SendOutcome, Unknown
 from kitestring.broker.kite_rows import OrderRow, TradeRow
-from kitestring.broker.order_doubts import BookRead, doubt, moved_around, unmoved, untagged_double
+from kitestring.broker.order_doubts import (
+    BookRead,
+    came_back,
+    doubled,
+    doubt,
+    moved_around,
+    unmoved,
+    untagged_double,
+)
+from kitestring.broker.order_names import OrderNames
 from kitestring.broker.order_stage import Stage, over_by_word, said_of, stage_of
 from kitestring.broker.tracked_orders import Change, Sent, Tracked, taken_up, tracked, wanted
 from kitestring.domain.events import Note
@@ -56,7 +65,7 @@ class OrderBookMerge:
         """The book as last read."""
         self.odd: dict[str, str] = {}
         """What is unexplained now, by the order it is about: nothing new is risked meanwhile."""
-        self._by_order_id: dict[str, Tracked] = {}
+        self._names = OrderNames(self.orders)
         self._tags: set[str] = set()
         self._withdrawals: Counter[str] = Counter()
         """How often the broker side itself has withdrawn an order that nobody believes in."""
@@ -93,10 +102,12 @@ class OrderBookMerge:
     def placed(self, order: Tracked, outcome: SendOutcome, at: Instant, s: float) -> None:
         """What came of placing an order."""
         order.answered_s = s
+        if isinstance(outcome, Acked) and self._names.anothers(order, outcome.order_id):
+            outcome = Unknown(why=f"the answer names {outcome.order_id}, which is another order")
         match outcome:
             case Acked():
                 order.sent = Sent.ACKED
-                self._name(order, outcome.order_id)
+                self._names.give(order, outcome.order_id)
                 if not order.told_anything and not order.changes:
                     self._tell(order, ExecType.PENDING_NEW, at)
             case Rejected():
@@ -170,7 +181,7 @@ class OrderBookMerge:
         for order in orders:
             mine = self.orders[order.cl_ord_id] = taken_up(order, s)
             if mine.order_id:
-                self._by_order_id[mine.order_id] = mine
+                self._names.give(mine, mine.order_id)
         for command in waiting:
             mine_or_none = self.orders.get(command.cl_ord_id)
             if mine_or_none is not None and not mine_or_none.over:
@@ -192,12 +203,12 @@ class OrderBookMerge:
     def hint(self, told: Mapping[str, object], s: float) -> None:
         """An order update of the WebSocket: remembered as a claim that the book has to bear out."""
         order_id, tag = str(told.get("order_id") or ""), told.get("tag")
-        order = self._by_order_id.get(order_id)
+        order = self._names.get(order_id)
         if order is None and isinstance(tag, str):
             order = self.orders.get(tag)
         if order is None or not order_id or order.order_id not in ("", order_id):
             return
-        self._name(order, order_id)
+        self._names.give(order, order_id)
         if order.sent is Sent.UNKNOWN:
             order.sent = Sent.ACKED  # It exists: only a broker who has it can speak of it.
             order.answered_s = s
@@ -213,7 +224,7 @@ class OrderBookMerge:
 
     def wants_trades(self, rows: Sequence[OrderRow]) -> bool:
         """Whether these rows count fills of ours that have not been told."""
-        mine = ((row, self._ours(row)) for row in rows)
+        mine = ((row, self._names.of_row(row)) for row in rows)
         return any(order is not None and row.cum_qty > order.told_qty for row, order in mine)
 
     def read(self, book: BookRead) -> None:
@@ -225,9 +236,10 @@ class OrderBookMerge:
         for trade in book.trades or ():
             trades.setdefault(trade.order_id, []).append(trade)
         shown: set[str] = set()
+        for order in list(self._names.misnamed(book.orders)):
+            self._misnamed(order, book)
         for row in book.orders:
-            mine = self._ours(row)
-            if mine is not None:
+            if (mine := self._names.of_row(row)) is not None:
                 shown.add(mine.cl_ord_id)
                 self._take_row(mine, row, trades.get(row.order_id, ()), book)
                 if why := unmoved(mine, row, book.began_s):
@@ -266,27 +278,30 @@ class OrderBookMerge:
     def _strange(self, book: BookRead, shown: set[str]) -> bool:
         """Say which orders of ours a row could not be read of; ``True``: one may be anybody's."""
         for row in book.strange:
-            order = self._by_order_id.get(row.order_id) or self.orders.get(row.tag)
+            order = self._names.get(row.order_id) or self.orders.get(row.tag)
             if order is None:
                 continue
             shown.add(order.cl_ord_id)
             if not order.order_id and row.order_id:
-                self._name(order, row.order_id)
+                self._names.give(order, row.order_id)
             self.odd[order.cl_ord_id] = (
                 f"the broker's row of order {order.cl_ord_id} cannot be read: {row.why}"
             )
             self._note(order.cl_ord_id, "strange row", self.odd[order.cl_ord_id], book.at)
         return bool(book.strange)
 
-    # ── one order's row ──────────────────────────────────────────────────────────────────────
+    def _misnamed(self, order: Tracked, book: BookRead) -> None:
+        """The id we were told is another order's: nothing is known of ours but its tag."""
+        why = f"{order.order_id}, which we were told for order {order.cl_ord_id}, is another order"
+        self._note(order.cl_ord_id, "wrong id", f"{why}.", book.at)
+        self._names.take_back(order)
+        if order.sent is Sent.ACKED:
+            order.sent = Sent.UNKNOWN
+            if not order.told_new and not order.over:
+                self._tell(order, ExecType.UNKNOWN, book.at, text=why)
+                order.told_anything = False
 
-    def _ours(self, row: OrderRow) -> Tracked | None:
-        order = self._by_order_id.get(row.order_id) or self.orders.get(row.tag)
-        if order is None and row.tags:
-            order = next((self.orders[tag] for tag in row.tags if tag in self.orders), None)
-        if order is not None and order.order_id and order.order_id != row.order_id:
-            return None  # The same tag twice.
-        return order
+    # ── one order's row ──────────────────────────────────────────────────────────────────────
 
     def _doubled(self, row: OrderRow, at: Instant) -> None:
         """One request of ours has become two orders: the second is withdrawn, and everybody told."""
@@ -298,34 +313,23 @@ class OrderBookMerge:
         )
         if stage_of(row).over and not row.cum_qty:
             del self.odd[row.order_id]
-        self._note(
-            row.order_id,
-            "order doubled",
-            f"The broker holds two orders for one request of ours: {row.order_id} repeats"
-            f" {row.tag} ({row.status}, {row.cum_qty} of {row.order_qty} filled). It is being withdrawn;"
-            " what it traded is not booked and must be looked at.",
-            at,
-        )
+        self._note(row.order_id, "order doubled", doubled(row), at)
 
     def owns(self, row: OrderRow) -> bool:
         """Whether an order is one of ours, even if the broker has lost its tag."""
-        return self._ours(row) is not None
+        return self._names.of_row(row) is not None
 
     def tag_of(self, row: OrderRow) -> str:
         """The tag a row goes under: ours where the order is ours, even if the broker has lost it."""
-        order = self._ours(row)
+        order = self._names.of_row(row)
         return order.cl_ord_id if order is not None else row.tag
-
-    def _name(self, order: Tracked, order_id: str) -> None:
-        order.order_id = order_id
-        self._by_order_id[order_id] = order
 
     def _take_row(
         self, order: Tracked, row: OrderRow, trades: Sequence[TradeRow], book: BookRead
     ) -> None:
         stage, at = stage_of(row), book.at
         if not order.order_id:
-            self._name(order, row.order_id)
+            self._names.give(order, row.order_id)
         if order.sent in (Sent.UNKNOWN, Sent.REFUSED):
             order.sent = Sent.ACKED
         if order.believed_dead:
@@ -411,15 +415,15 @@ class OrderBookMerge:
         for trade in sorted(trades, key=lambda each: (each.fill_at or 0, each.trade_id)):
             if trade.trade_id in order.trade_ids:
                 continue
+            filled_at = trade.fill_at or trade.exchange_at or self._stamp(order, row, 0)
+            if order.told_qty + trade.qty > order.qty and not order.over:
+                # The trade book was read after the order book: a change of ours has come between.
+                if order.told_qty + trade.qty > row.order_qty:
+                    return  # Told with a row that shows it, or it were more than was ordered.
+                order.qty, filled_at = row.order_qty, max(filled_at, order.terms_at)
             order.trade_ids.add(trade.trade_id)
             order.told_qty += trade.qty
-            self._tell(
-                order,
-                ExecType.TRADE,
-                trade.fill_at or trade.exchange_at or self._stamp(order, row, 0),
-                qty=order.qty,
-                trade=trade,
-            )
+            self._tell(order, ExecType.TRADE, filled_at, qty=order.qty, trade=trade)
 
     def _end(self, order: Tracked, row: OrderRow, at: Instant, s: float) -> None:
         """The order is over as soon as every trade that its row counts has been told."""
@@ -521,7 +525,7 @@ class OrderBookMerge:
         least_s = ABSENT_AFTER_S if alive else ABSENT_QUIET_AFTER_S
         if order.reads_without < ABSENT_READS or waited_s < least_s:
             return
-        double = untagged_double(order, book.orders, self._by_order_id)
+        double = untagged_double(order, book.orders, self._names)
         if double:
             self._note(order.cl_ord_id, "order without tag", double, book.at)
             self.odd[order.cl_ord_id] = double
@@ -540,14 +544,7 @@ class OrderBookMerge:
 
     def _back_from_the_dead(self, order: Tracked, row: OrderRow, at: Instant) -> None:
         """It was told as refused, and is there: withdraw what can be, and let nobody overlook it."""
-        self._note(
-            order.cl_ord_id,
-            "order came back",
-            f"Order {order.cl_ord_id} was believed not to exist and is {row.status} at the broker,"
-            f" {row.cum_qty} of {row.order_qty} filled; "
-            + ("it cannot be withdrawn." if stage_of(row).over else "it is being withdrawn."),
-            at,
-        )
+        self._note(order.cl_ord_id, "order came back", came_back(order, row), at)
         tries = self._withdrawals[row.order_id]
         if stage_of(row).stands and not order.changes and tries < OWN_CANCELS_MAX:
             self._withdrawals[row.order_id] += 1

@@ -94,3 +94,21 @@ def unmoved(order: Tracked, row: OrderRow, s: float) -> str:
         f" for {waited_s:.0f} s: the exchange has not answered. It counts as if it worked, and nothing"
         " is sent in its place."
     )
+
+
+def came_back(order: Tracked, row: OrderRow) -> str:
+    """What a person should read of an order that nobody believed in any more."""
+    what = "it cannot be withdrawn." if row.status.over else "it is being withdrawn."
+    return (
+        f"Order {order.cl_ord_id} was believed not to exist and is {row.status} at the broker,"
+        f" {row.cum_qty} of {row.order_qty} filled; {what}"
+    )
+
+
+def doubled(row: OrderRow) -> str:
+    """What a person should read of a second order under one of our tags."""
+    return (
+        f"The broker holds two orders for one request of ours: {row.order_id} repeats"
+        f" {row.tag} ({row.status}, {row.cum_qty} of {row.order_qty} filled). It is being withdrawn;"
+        " what it traded is not booked and must be looked at."
+    )

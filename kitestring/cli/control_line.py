@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from kitestring.domain.errors import HouseError
+from kitestring.domain.unreadable import UNREADABLE
 from kitestring.engine.control_socket import where
 from kitestring.engine.control_words import BOOKS_WITHIN_S, Answered, Asked
 
@@ -61,7 +62,7 @@ def ask(artifacts: Path, asked: Asked) -> Answered:
             f"A live day runs in {artifacts}, but does not answer within {within_s:g} s.",
             do="it may hang: look at your positions and stops at the broker",
         ) from None
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, *UNREADABLE) as error:
         raise NoAnswer(
             f"The live day in {artifacts} could not be asked ({type(error).__name__}).",
             do="ask again; Ctrl-C in its own terminal stops it",

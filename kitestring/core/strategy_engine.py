@@ -36,6 +36,7 @@ from kitestring.domain.instruments import Instrument, Segment
 from kitestring.domain.money import UNITS_PER_RUPEE, Price, nearest_price, on_tick_down, on_tick_up
 from kitestring.domain.sessions import Session
 from kitestring.domain.signals import Action, Decision, Signal
+from kitestring.domain.unreadable import UNREADABLE
 
 _REASONS_MAX: Final = 64
 _OTHER: Final = "other reasons"
@@ -191,7 +192,7 @@ class StrategyEngine:
             kind = StrategyRun[run.state_type]  # type: ignore[name-defined]  # known at run time only
             try:
                 run.cell = msgspec.msgpack.decode(blob, type=kind)
-            except msgspec.DecodeError as error:
+            except UNREADABLE as error:
                 run.cell.off = f"what it remembered cannot be read: {error}"
             if run.cell.off:
                 self._retire(run)
@@ -210,7 +211,7 @@ class StrategyEngine:
                 continue
             try:
                 run.cell.state = msgspec.msgpack.decode(blob, type=run.state_type)
-            except msgspec.DecodeError as error:
+            except UNREADABLE as error:
                 run.cell.off = f"what it remembered of yesterday cannot be read: {error}"
                 told.append(f"{run.name} is switched off: {run.cell.off}.")
                 self._retire(run)

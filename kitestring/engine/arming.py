@@ -20,6 +20,7 @@ from kitestring.core.settings import RiskSettings
 from kitestring.domain.errors import ConfigError, DiskFailed
 from kitestring.domain.instants import Instant, ist_clock
 from kitestring.domain.money import Money, show_rupees
+from kitestring.domain.unreadable import UNREADABLE
 from kitestring.engine.risk_rules import rules
 from kitestring.engine.stopping import Stopping
 
@@ -183,7 +184,7 @@ class ArmingFile:
         """The record, or ``None`` where there is none; one that cannot be read arms nothing."""
         try:
             return msgspec.json.decode(self.path.read_bytes(), type=Armed)
-        except (OSError, msgspec.DecodeError):
+        except (OSError, *UNREADABLE):
             return None
 
     def write(self, armed: Armed) -> None:

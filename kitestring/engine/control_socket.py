@@ -22,6 +22,7 @@ from typing import Final
 import msgspec
 
 from kitestring.domain.events import Note
+from kitestring.domain.unreadable import UNREADABLE
 from kitestring.engine.control_words import Answered, Asked, ControlWords
 from kitestring.engine.halt_watch import HaltWatch
 from kitestring.engine.live_day import LiveDay
@@ -189,7 +190,7 @@ async def _converse(
             return
         try:
             asked = _decoder.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             says = 'That is no request; one looks like {"word": "status"}; there are ' + ", ".join(
                 words.words
             )

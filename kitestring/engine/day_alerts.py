@@ -17,6 +17,7 @@ import msgspec
 from kitestring.domain.errors import HouseError
 from kitestring.domain.instants import Instant
 from kitestring.domain.ports import Commit
+from kitestring.domain.unreadable import UNREADABLE
 from kitestring.engine.alert_channels import Channel
 from kitestring.engine.alert_post import PATIENCE_S, AlertPost
 from kitestring.engine.alerts import Alert, AlertKind, AlertMerger, AlertRules
@@ -36,7 +37,7 @@ class _Told:
         try:
             self.marks = msgspec.json.decode(path.read_bytes(), type=dict[str, dict[str, int]])
         # Absent or torn: the channels are then new here, and nothing of the past is told.
-        except (OSError, msgspec.DecodeError):
+        except (OSError, *UNREADABLE):
             self.marks = {}
 
     def mark(self, channel: str, alerts: Iterable[Alert]) -> None:

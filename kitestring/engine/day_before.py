@@ -27,6 +27,7 @@ from kitestring.domain.instruments import Instrument, Segment
 from kitestring.domain.money import Money, show_rupees
 from kitestring.domain.positions import CarriedPosition
 from kitestring.domain.sessions import Session
+from kitestring.domain.unreadable import UNREADABLE
 from kitestring.engine.day_record import bands_in, closes_before
 from kitestring.engine.live_recovery import taken_up
 from kitestring.engine.recovery import read_story
@@ -134,7 +135,7 @@ def _unsealed(
         settings = msgspec.msgpack.decode(opened.settings, type=DaySettings)
         sessions = msgspec.msgpack.decode(opened.sessions, type=dict[Segment, Session])
         definitions = {each: read(each) for each in opened.strategy_hashes}
-    except (msgspec.DecodeError, HouseError) as error:
+    except (*UNREADABLE, HouseError) as error:
         raise StoreError(
             f"{name} was never finished, and what it owned cannot be read: {error}",
             do=f"put its strategies back as they were, or see what is open at the broker, close it "

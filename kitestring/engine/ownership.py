@@ -18,6 +18,7 @@ from kitestring.domain.instants import Instant
 from kitestring.domain.money import charge_as_money
 from kitestring.domain.orders import Order
 from kitestring.domain.positions import Book
+from kitestring.domain.unreadable import UNREADABLE
 from kitestring.store.owned_file import Owned, OwnedBook, OwnedOrder
 from kitestring.store.paths import RunPaths, list_runs
 from kitestring.store.run_reader import read_run
@@ -115,7 +116,7 @@ def journalled(artifacts: Path, shown: Owned) -> Owned | None:
     try:
         books = [_BOOK.decode(raw) for raw in _under(cells, portfolio.CELL)]
         orders = [_ORDER.decode(raw) for raw in _under(cells, order_manager.CELL)]
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None
     return msgspec.structs.replace(
         shown,

@@ -20,6 +20,7 @@ from kitestring.domain.events import DayOpening, RunOpened
 from kitestring.domain.instruments import Instrument, Segment
 from kitestring.domain.ports import Manifest
 from kitestring.domain.sessions import Session
+from kitestring.domain.unreadable import UNREADABLE
 from kitestring.engine.day_record import bands_in
 from kitestring.engine.replay import Replayed, replay
 from kitestring.engine.strategy_files import read_strategy
@@ -81,7 +82,7 @@ def _recorded_terms(opened: RunOpened, run: str) -> tuple[DaySettings, dict[Segm
             msgspec.msgpack.decode(opened.settings, type=DaySettings),
             msgspec.msgpack.decode(opened.sessions, type=dict[Segment, Session]),
         )
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise ConfigError(
             f"The settings that {run} was traded with cannot be read by this version: {error}.",
             do=f"replay it with version {opened.version}",

@@ -22,6 +22,7 @@ from kitestring.domain.instants import ist_clock
 from kitestring.domain.instruments import Segment
 from kitestring.domain.money import show_rupees
 from kitestring.domain.sessions import Session
+from kitestring.domain.unreadable import UNREADABLE
 from kitestring.domain.verdicts import PlaceOrder
 from kitestring.store.journal import read_commits, sealed_by
 from kitestring.store.paths import RunPaths, list_runs
@@ -66,7 +67,7 @@ def settings_today(
     try:
         began = msgspec.msgpack.decode(opened.settings, type=DaySettings)
         timetable = msgspec.msgpack.decode(opened.sessions, type=dict[Segment, Session])
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise JournalDamaged(
             f"The settings that {run.folder.name} began with cannot be read: {error}.",
             do="start the version of the house that began the day",

@@ -29,6 +29,7 @@ from kitestring.domain.instants import Instant
 from kitestring.domain.orders import OrderIntent, OrdStatus, Purpose
 from kitestring.domain.positions import Fill, RoundTrip
 from kitestring.domain.signals import Action, Signal
+from kitestring.domain.unreadable import UNREADABLE
 from kitestring.domain.verdicts import Approved, Blocked, HaltSession, Reduced
 from kitestring.engine.second_hearing import Hearing, Said, agrees, furthest_hold, hear_again
 from kitestring.engine.strategy_files import read_strategy
@@ -119,7 +120,7 @@ def settings_of(recorded: Recorded) -> DaySettings | None:
         return None
     try:
         return msgspec.msgpack.decode(opened.settings, type=DaySettings)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None
 
 

@@ -17,6 +17,7 @@ import msgspec
 
 from kitestring.domain.errors import StoreError
 from kitestring.domain.instants import Instant
+from kitestring.domain.unreadable import UNREADABLE
 
 
 class What(StrEnum):
@@ -133,7 +134,7 @@ def read_lines(records: Iterable[bytes]) -> Iterator[LedgerLine]:
     for number, record in enumerate(records, 1):
         try:
             yield _decoder.decode(record)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise StoreError(
                 f"Line {number} of the exchange's ledger cannot be read ({error}).",
                 do="restore the file from a backup, or start another run with --fresh",

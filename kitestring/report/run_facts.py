@@ -40,6 +40,7 @@ from kitestring.domain.ports import Manifest
 from kitestring.domain.positions import Fill, RoundTrip
 from kitestring.domain.signals import Signal
 from kitestring.domain.ticks import TickFrame
+from kitestring.domain.unreadable import UNREADABLE
 from kitestring.domain.verdicts import (
     Blocked,
     CancelOrder,
@@ -224,7 +225,7 @@ def _as_fill(adjusted: Adjustment) -> Fill:
 def _summary(paths: RunPaths) -> Summary | None:
     try:
         return msgspec.json.decode(paths.summary.read_bytes(), type=Summary)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, *UNREADABLE):
         return None  # A run that was killed has none; the rest of its folder says enough.
 
 

@@ -16,6 +16,7 @@ import msgspec
 
 from kitestring.domain.ids import InstrumentId
 from kitestring.domain.instants import Instant
+from kitestring.domain.unreadable import UNREADABLE
 from kitestring.store.atomic_file import write_atomically
 
 _FORMAT: Final = "kitestring candles 1"
@@ -75,7 +76,7 @@ class CandleCache:
             if head.checksum != _checksum(head, body):
                 return None
             rows = self._rows.decode(body)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             return None
         agrees = head.format == _FORMAT and head.key == key
         return rows if agrees and fetched_on in (None, head.fetched_on) else None

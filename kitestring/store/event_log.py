@@ -20,6 +20,7 @@ import structlog
 
 from kitestring.domain.instants import Instant
 from kitestring.domain.ports import Commit
+from kitestring.domain.unreadable import UNREADABLE
 from kitestring.store.event_lines import Cell, Level, lines_of, time_text
 
 _BLOCK: Final = 1 << 16
@@ -207,7 +208,7 @@ def _rendered(
 def _head_of(line: bytes) -> _LineHead | None:
     try:
         return _head_decoder.decode(line)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None
 
 

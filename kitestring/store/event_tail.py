@@ -7,6 +7,8 @@ from typing import Final
 
 import msgspec
 
+from kitestring.domain.unreadable import UNREADABLE
+
 _TAIL: Final = 4 << 20
 """Bytes of the log that are looked at, from its end."""
 
@@ -49,7 +51,7 @@ def last_refusal(events: Path, run: str) -> Refusal | None:
             continue
         try:
             found = _decoder.decode(line)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             continue
         if found.run == run and found.verdict in {"BLOCK", "HALT_SESSION"}:
             return Refusal(

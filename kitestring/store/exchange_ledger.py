@@ -15,6 +15,7 @@ from typing import Self
 import msgspec
 
 from kitestring.domain.errors import DiskFailed, StoreError
+from kitestring.domain.unreadable import UNREADABLE
 
 
 class FileLedger:
@@ -89,7 +90,7 @@ def _mended(path: Path) -> list[bytes]:
     for number, line in enumerate(lines, 1):
         try:
             msgspec.json.decode(line, type=msgspec.Raw)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise StoreError(
                 f"Line {number} of the exchange's ledger {path} is damaged ({error}).",
                 do="restore the file from a backup, or start another run with --fresh",

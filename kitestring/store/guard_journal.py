@@ -15,6 +15,7 @@ import msgspec
 
 from kitestring.domain.errors import DiskFailed
 from kitestring.domain.instants import Instant, ist_text
+from kitestring.domain.unreadable import UNREADABLE
 
 FILE_NAME: Final = "guard.jsonl"
 
@@ -69,7 +70,7 @@ class GuardJournal:
         for raw in content.splitlines():
             try:
                 yield msgspec.json.decode(raw, type=GuardLine)
-            except msgspec.DecodeError:
+            except UNREADABLE:
                 continue
 
     def last_deed(self) -> list[GuardLine]:

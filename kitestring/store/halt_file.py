@@ -18,6 +18,7 @@ import msgspec
 
 from kitestring.domain.errors import DiskFailed
 from kitestring.domain.instants import Instant, ist_text
+from kitestring.domain.unreadable import UNREADABLE
 from kitestring.store.atomic_file import write_atomically
 
 FILE_NAME: Final = "HALT"
@@ -64,7 +65,7 @@ class HaltFile:
             return msgspec.json.decode(self.path.read_bytes(), type=Halt)
         except FileNotFoundError:
             return None
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, *UNREADABLE) as error:
             reason = f"the file cannot be read ({type(error).__name__})"
             return Halt(epoch=0, at=0, by=HaltedBy.OPERATOR, reason=reason)
 
@@ -80,7 +81,7 @@ class HaltFile:
         for path in (self.path, self._lifted):
             try:
                 found = max(found, msgspec.json.decode(path.read_bytes(), type=Halt).epoch)
-            except (OSError, msgspec.DecodeError):
+            except (OSError, *UNREADABLE):
                 continue
         return found
 
@@ -91,7 +92,7 @@ class HaltFile:
         for path in (self.path, self._lifted):
             try:
                 halt = msgspec.json.decode(path.read_bytes(), type=Halt)
-            except (OSError, msgspec.DecodeError):
+            except (OSError, *UNREADABLE):
                 continue
             found = max(found, halt.guard_epoch)
         return found

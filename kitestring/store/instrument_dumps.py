@@ -17,6 +17,7 @@ import msgspec
 
 from kitestring.domain.errors import DiskFailed, StoreError
 from kitestring.domain.instants import Instant
+from kitestring.domain.unreadable import UNREADABLE
 from kitestring.store.atomic_file import write_atomically
 
 _FORMAT: Final = "kitestring instruments 1"
@@ -122,7 +123,7 @@ class InstrumentDumps:
 def _head(line: bytes) -> DumpHead | None:
     try:
         head = msgspec.json.decode(line, type=DumpHead)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None
     return head if head.format == _FORMAT else None
 

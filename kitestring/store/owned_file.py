@@ -18,6 +18,7 @@ from kitestring.domain.ids import InstrumentId, StrategyId
 from kitestring.domain.instants import Instant
 from kitestring.domain.money import Money
 from kitestring.domain.orders import Product, Purpose, Side
+from kitestring.domain.unreadable import UNREADABLE
 
 OWNED: Final = "owned.json"
 _OTHER: Final = "owned-2.json"
@@ -109,7 +110,7 @@ class OwnedFile:
         body = max(_whole(path) for path in self.paths)[1]
         try:
             return msgspec.json.decode(body, type=Owned)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             return None
 
     def close(self) -> None:

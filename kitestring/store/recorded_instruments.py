@@ -32,6 +32,7 @@ from kitestring.domain.instants import instant
 from kitestring.domain.instruments import Instrument, InstrumentKind, Segment
 from kitestring.domain.money import Price, price
 from kitestring.domain.sessions import Phase, PhaseKind, Session
+from kitestring.domain.unreadable import UNREADABLE
 
 MANIFEST_NAMES: Final = ("tape.toml", "manifest.json")
 
@@ -137,7 +138,7 @@ def folder_manifest(folder: Path) -> FolderManifest:
                 if path.suffix == ".toml":
                     return msgspec.toml.decode(content, type=FolderManifest)
                 return msgspec.json.decode(content, type=FolderManifest)
-            except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+            except (OSError, *UNREADABLE) as error:
                 raise FeedError(
                     f"{path}: {error}.",
                     do="Correct the manifest, or remove it to go by file names.",

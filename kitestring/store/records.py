@@ -18,6 +18,7 @@ from kitestring.domain.errors import JournalDamaged
 from kitestring.domain.events import Fact
 from kitestring.domain.instants import Instant
 from kitestring.domain.ports import Commit
+from kitestring.domain.unreadable import UNREADABLE
 
 SCHEMA: Final = 1
 """Version of the record; it grows when a field is appended in a way an older house cannot read."""
@@ -53,7 +54,7 @@ def encode_commit(commit: Commit) -> bytes:
 
 
 def decode_commit(body: bytes) -> Commit:
-    """The commit of the bytes; raises ``msgspec.DecodeError`` where they are none."""
+    """The commit of the bytes; raises one of ``UNREADABLE`` where they are none."""
     record = _decoder.decode(body)
     return Commit(
         inbox=record.inbox,
@@ -124,7 +125,7 @@ def read_record(path: Path | str, no: int, previous: bytes, row: tuple[object, .
         raise damaged(path, f"commit {no} does not match its hash")
     try:
         commit = decode_commit(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise damaged(path, f"commit {no} cannot be read ({error})") from error
     if (commit.inbox, commit.at) != (inbox, at):
         raise damaged(path, f"commit {no} is filed under inbox {inbox!r} at {at!r}, wrongly")

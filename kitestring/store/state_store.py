@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from kitestring.domain.errors import StoreError
+from kitestring.domain.unreadable import UNREADABLE
 from kitestring.store.atomic_file import write_atomically
 
 _encoder: Final = msgspec.json.Encoder(decimal_format="number")
@@ -133,7 +134,7 @@ class StateStore:
             return msgspec.json.decode(self.path.read_bytes(), type=StateView)
         except FileNotFoundError:
             return None
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, *UNREADABLE) as error:
             raise StoreError(
                 f"The state file {self.path} cannot be read: {error}.",
                 do="start the day again with the same command: it is written anew from the journal",

@@ -19,7 +19,7 @@ from kitestring.domain.ids import InstrumentId, OrderId, StrategyId
 from kitestring.domain.instants import SECOND
 from kitestring.domain.money import Price, price
 from kitestring.domain.orders import ExecType, OrderIntent, OrdType, Product, Purpose, Side
-from kitestring.domain.verdicts import Approved, PlaceOrder
+from kitestring.domain.verdicts import Approved, ModifyOrder, PlaceOrder
 
 TAG, ORDER_ID = "KAAAAAAAAAAAAAAAAAA1", OrderId("1953341975595868160")
 INFY = InstrumentId("NSE:INFY")
@@ -303,3 +303,36 @@ def test_an_order_of_ten_thousand_trades_is_told_trade_by_trade_and_once():
         assert manager.apply(report).surprise == ""
     order = manager.table[TAG]
     assert (order.cum_qty, order.status.terminal) == (count, True)
+
+
+def test_a_fill_that_overtakes_the_answer_to_an_enlargement_is_booked_whole():
+    """The trade book is read after the order book: a change may have come between (found by the proof)."""
+    merge, house = OrderBookMerge(), OrderManager({})
+    house.placing(command(stop=False), BEGAN, None)
+    order = merge.place(command(stop=False), 0.0)
+    merge.placing(order, 0.0)
+    merge.placed(order, Acked(order_id=ORDER_ID), BEGAN, 0.1)
+    enlarge = ModifyOrder(cl_ord_id=TAG, at=BEGAN, order_qty=30)
+    trades = [trade(1, 25, 4), trade(2, 5, 4)]
+    books = (
+        (order_row(K.OPEN, 2), ()),
+        (order_row(K.OPEN, 2), trades),
+        (order_row(K.OPEN, 4, filled=25, qty=30, registered=3), trades[:1]),
+        (order_row(K.COMPLETE, 4, filled=30, qty=30, registered=3), trades),
+    )
+    booked = []
+    for step, (row, seen) in enumerate(books):
+        merge.read(
+            BookRead(orders=[row], trades=seen, began_s=1 + step, ended_s=1 + step, at=BEGAN)
+        )
+        for report in merge.reports:
+            assert house.apply(report).surprise == "", report
+        merge.reports = []
+        booked.append(house.table[TAG].cum_qty)
+        if step == 0:
+            house.modifying(enlarge)
+            change = merge.change(enlarge)
+            merge.changing(order, change)
+            merge.changed(order, change, Acked(order_id=ORDER_ID), BEGAN, 1.1)
+    assert booked == [0, 0, 25, 30]
+    assert house.table[TAG].status == "FILLED"

@@ -9,6 +9,7 @@ from decimal import Decimal
 
 import msgspec
 
+from kitestring.domain.unreadable import UNREADABLE
 from kitestring.exchange.desk.kite_error import input_error
 from kitestring.exchange.desk.order_rows import Row
 
@@ -18,7 +19,7 @@ _decoder = msgspec.json.Decoder(strict=True)
 def _decoded(text: str, name: str) -> object:
     try:
         found: object = _decoder.decode(text.encode("utf-8", "surrogatepass"))
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise input_error(f"Invalid `{name}`: JSON is expected.") from error
     return found
 

@@ -14,6 +14,7 @@ from kitestring.domain.errors import ConfigError
 from kitestring.domain.instants import Instant
 from kitestring.domain.instruments import Segment
 from kitestring.domain.sessions import Session
+from kitestring.domain.unreadable import UNREADABLE
 
 _DO = "The admin interface is described in docs/Exchange.md."
 
@@ -35,7 +36,7 @@ class Asked:
             return cls(query, text)
         try:
             fields = msgspec.json.decode(body, type=dict[str, object])
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise ConfigError(f"The body is no JSON object: {error}.", do=_DO) from error
         return cls({**query, **fields})
 

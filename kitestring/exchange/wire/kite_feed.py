@@ -24,6 +24,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from kitestring.domain.ids import InstrumentId
 from kitestring.domain.instants import NEVER, Instant
+from kitestring.domain.unreadable import UNREADABLE
 from kitestring.exchange.depth import Ints
 from kitestring.exchange.desk.kite_error import (
     KiteError,
@@ -171,7 +172,7 @@ class KiteFeed:
     def _obey(self, connection: FeedConnection, text: str) -> None:
         try:
             asked = msgspec.json.decode(text)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             self._complain(connection, "The message is not JSON.")
             return
         if not isinstance(asked, dict):

@@ -21,6 +21,8 @@ import msgspec
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
+from kitestring.domain.unreadable import UNREADABLE
+
 JSON: Final = "application/json"
 _RESET_AT_ONCE: Final = struct.pack("ii", 1, 0)
 _FRAMING: Final = frozenset({"content-length", "content-encoding", "transfer-encoding"})
@@ -64,7 +66,7 @@ class Answer:
         """The body as JSON; ``None`` where it is none."""
         try:
             return msgspec.json.decode(self.body)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             return None
 
     def with_json(self, tree: object) -> Answer:

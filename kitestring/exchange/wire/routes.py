@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from kitestring.domain.instants import Instant
+from kitestring.domain.unreadable import UNREADABLE
 from kitestring.exchange.desk.form import Form
 from kitestring.exchange.desk.kite_error import input_error
 from kitestring.exchange.desk.sessions import OpenSession
@@ -46,7 +47,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         """The JSON body of a calculator: a list of orders."""
         try:
             read = msgspec.json.decode(self.body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             raise input_error("Invalid JSON in the request's body.") from None
         if not isinstance(read, list) or not all(isinstance(item, dict) for item in read):
             raise input_error("The request's body must be a JSON list of orders.")

@@ -17,6 +17,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from kitestring.domain.instants import SECOND, Instant
+from kitestring.domain.unreadable import UNREADABLE
 from kitestring.exchange.wire.day_faults import DayFaults
 from kitestring.exchange.wire.fault_kinds import Place
 from kitestring.exchange.wire.fault_middleware import RestFaults
@@ -177,7 +178,7 @@ async def _sent(request: web.Request) -> list[tuple[str, str]]:
     if request.content_type == "application/json":
         try:
             kept = msgspec.json.encode(_without_secrets(msgspec.json.decode(body))).decode()
-        except (msgspec.DecodeError, RecursionError):
+        except UNREADABLE:
             kept = f"({len(body)} bytes that are no JSON)"
         return [*pairs, ("body", kept)]
     try:
