@@ -36,7 +36,7 @@ def opened_tape(paths: RunPaths, story: Story, manifest: Manifest) -> FileTape:
     if story.last is None:
         # Killed before its first commit: what the tape holds was never part of the day.
         paths.tape.unlink(missing_ok=True)
-        return FileTape.begin(paths.tape, manifest)
+        return FileTape.begin(paths.tape, manifest, durable=True)
     end = TapeReader(paths.tape).end()
     if end < story.last.tape_offset:
         return FileTape.reopen(paths.tape, end)
