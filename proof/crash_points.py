@@ -86,7 +86,7 @@ def of_one(unit: int, *, engine: type[LiveEngine] = LiveEngine) -> Outcome:
 def found_in(told: Lived, *, planned: int) -> list[str]:
     """Everything wrong with a day, in sentences; empty if nothing is."""
     found = [why for died in told.deaths for why in [died_elsewhere(died)] if why]
-    if not told.deaths and planned:
+    if not told.deaths and planned and not told.sealed:
         found.append("the power was never cut: no such commit in this day.")
     if told.verified.damage:
         return [*found, f"the journal does not verify: {told.verified.damage}"]

@@ -235,6 +235,9 @@ class Supply:
         """Tags of the chosen commit, or order ids of its changes, none of which has been heard yet."""
         self.changes = False
         self.durable: set[str] = set()
+        self.came: set[str] = set()
+        """Tags that the exchange has had in hand."""
+        self.unsure = False
         self.lost_requests = 0
         self.died: list[tuple[Cut, int, bool, int]] = []
         self.count = 0
@@ -264,6 +267,7 @@ class Supply:
         self._reached = self._awaited if planned.moment is Moment.AFTER_SEND else self.count
         self.expected, self.changes, self._waits = set(), False, False
         self.died.append((planned, self._reached, heard, self.commands))
+        self.unsure = self.unsure or bool(self.durable - self.came)
         self._left = self._on_disk() | (journal or {})
         self._network.strike(*self._faults)
         if self._task is not None and planned.moment is Moment.AFTER_SEND:
@@ -341,6 +345,7 @@ class CutJournal(SqliteJournal):
         before = {path: path.read_bytes() for path in files if path.exists()}
         number = super().commit(commit)
         if moment is Moment.BEFORE_FSYNC:
+            supply.durable |= placed  # Perhaps: it may have come so far.
             supply.cut(journal=self._torn(before, files[1]))
             raise PowerCut(moment)
         supply.durable |= placed
@@ -441,6 +446,9 @@ class Stage:
             tag = str(form.get("tag", ""))
             if tag and tag not in supply.durable:
                 self.not_durable.append(tag)
+            torn = tag in supply.expected and _number_of(supply.died, tag) % 3 == 0
+            if not torn:
+                supply.came.add(tag)
             awaited = tag in supply.expected or (supply.changes and not tag)
             if not awaited:
                 return await handler(request)
@@ -449,7 +457,7 @@ class Stage:
                 # Its first bytes were all that ever left.
                 supply.lost_requests += 1
                 supply.cut()
-                raise ConnectionResetError
+                raise web.HTTPBadRequest
             if way == 1:
                 supply.cut(heard=True)
                 return await handler(request)
@@ -630,9 +638,7 @@ class Stage:
             sealed=verified.sealed,
             lost_requests=self.supply.lost_requests,
             dark=tuple(self.dark),
-            unsure=any(
-                died.commands and not died.heard and died.on_disk >= died.at for died in deaths
-            ),
+            unsure=self.supply.unsure,
         )
 
 
