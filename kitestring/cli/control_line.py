@@ -61,7 +61,7 @@ def ask(artifacts: Path, asked: Asked) -> Answered:
             f"A live day runs in {artifacts}, but does not answer within {within_s:g} s.",
             do="it may hang: look at your positions and stops at the broker",
         ) from None
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise NoAnswer(
             f"The live day in {artifacts} could not be asked ({type(error).__name__}).",
             do="ask again; Ctrl-C in its own terminal stops it",

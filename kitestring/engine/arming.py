@@ -175,7 +175,7 @@ class ArmingFile:
         """The record, or ``None`` where there is none; one that cannot be read arms nothing."""
         try:
             return msgspec.json.decode(self.path.read_bytes(), type=Armed)
-        except (OSError, msgspec.DecodeError):
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             return None
 
     def write(self, armed: Armed) -> None:

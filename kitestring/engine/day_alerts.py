@@ -36,7 +36,7 @@ class _Told:
         try:
             self.marks = msgspec.json.decode(path.read_bytes(), type=dict[str, dict[str, int]])
         # Absent or torn: the channels are then new here, and nothing of the past is told.
-        except (OSError, msgspec.DecodeError):
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             self.marks = {}
 
     def mark(self, channel: str, alerts: Iterable[Alert]) -> None:

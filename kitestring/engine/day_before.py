@@ -134,7 +134,7 @@ def _unsealed(
         settings = msgspec.msgpack.decode(opened.settings, type=DaySettings)
         sessions = msgspec.msgpack.decode(opened.sessions, type=dict[Segment, Session])
         definitions = {each: read(each) for each in opened.strategy_hashes}
-    except (msgspec.DecodeError, HouseError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, HouseError) as error:
         raise StoreError(
             f"{name} was never finished, and what it owned cannot be read: {error}",
             do=f"put its strategies back as they were, or see what is open at the broker, close it "

@@ -81,7 +81,7 @@ def _recorded_terms(opened: RunOpened, run: str) -> tuple[DaySettings, dict[Segm
             msgspec.msgpack.decode(opened.settings, type=DaySettings),
             msgspec.msgpack.decode(opened.sessions, type=dict[Segment, Session]),
         )
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"The settings that {run} was traded with cannot be read by this version: {error}.",
             do=f"replay it with version {opened.version}",

@@ -66,7 +66,7 @@ def settings_today(
     try:
         began = msgspec.msgpack.decode(opened.settings, type=DaySettings)
         timetable = msgspec.msgpack.decode(opened.sessions, type=dict[Segment, Session])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise JournalDamaged(
             f"The settings that {run.folder.name} began with cannot be read: {error}.",
             do="start the version of the house that began the day",

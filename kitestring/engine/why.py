@@ -119,7 +119,7 @@ def settings_of(recorded: Recorded) -> DaySettings | None:
         return None
     try:
         return msgspec.msgpack.decode(opened.settings, type=DaySettings)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 

@@ -133,7 +133,7 @@ def read_lines(records: Iterable[bytes]) -> Iterator[LedgerLine]:
     for number, record in enumerate(records, 1):
         try:
             yield _decoder.decode(record)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise StoreError(
                 f"Line {number} of the exchange's ledger cannot be read ({error}).",
                 do="restore the file from a backup, or start another run with --fresh",

@@ -224,7 +224,7 @@ def _as_fill(adjusted: Adjustment) -> Fill:
 def _summary(paths: RunPaths) -> Summary | None:
     try:
         return msgspec.json.decode(paths.summary.read_bytes(), type=Summary)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return None  # A run that was killed has none; the rest of its folder says enough.
 
 

@@ -75,7 +75,7 @@ class CandleCache:
             if head.checksum != _checksum(head, body):
                 return None
             rows = self._rows.decode(body)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return None
         agrees = head.format == _FORMAT and head.key == key
         return rows if agrees and fetched_on in (None, head.fetched_on) else None

@@ -207,7 +207,7 @@ def _rendered(
 def _head_of(line: bytes) -> _LineHead | None:
     try:
         return _head_decoder.decode(line)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 

@@ -49,7 +49,7 @@ def last_refusal(events: Path, run: str) -> Refusal | None:
             continue
         try:
             found = _decoder.decode(line)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             continue
         if found.run == run and found.verdict in {"BLOCK", "HALT_SESSION"}:
             return Refusal(

@@ -70,7 +70,7 @@ class HaltFile:
             return _halt_of(self.path.read_bytes())
         except FileNotFoundError:
             return None
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
             return self._from_copy() or _by_hand(f"({type(error).__name__})")
 
     def _from_copy(self) -> Halt | None:
@@ -79,7 +79,7 @@ class HaltFile:
             if self.path.stat().st_size < _HAND_WRITTEN_MAX:
                 return None  # Too short to be one of ours: somebody halts by hand.
             halt = _halt_of(self._copy.read_bytes())
-        except (OSError, msgspec.DecodeError):
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             return None
         return halt if halt.epoch > self._known(self._lifted, lambda each: each.epoch) else None
 
@@ -107,7 +107,7 @@ class HaltFile:
         """A number of one file; 0 where it cannot be read: the other two say it as well."""
         try:
             return number(_halt_of(path.read_bytes()))
-        except (OSError, msgspec.DecodeError):
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             return 0
 
     def write(self, by: HaltedBy, reason: str, at: Instant, *, flatten: bool = False) -> Halt:

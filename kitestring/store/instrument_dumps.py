@@ -122,7 +122,7 @@ class InstrumentDumps:
 def _head(line: bytes) -> DumpHead | None:
     try:
         head = msgspec.json.decode(line, type=DumpHead)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     return head if head.format == _FORMAT else None
 

@@ -244,7 +244,7 @@ def list_groups(artifacts: Path) -> list[tuple[Path, GroupCard]]:
             try:
                 content = (folder / "group.json").read_bytes()
                 found.append((folder, msgspec.json.decode(content, type=GroupCard)))
-            except (OSError, msgspec.DecodeError):
+            except (OSError, msgspec.DecodeError, UnicodeDecodeError):
                 continue
     return sorted(found, key=lambda one: (one[1].first, one[1].group_key, one[1].attempt))
 
@@ -277,5 +277,5 @@ def _read_card(folder: Path) -> RunCard | None:
     """The card of a run's folder; ``None`` for a folder that is no run's."""
     try:
         return msgspec.json.decode((folder / "run.json").read_bytes(), type=RunCard)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None

@@ -133,7 +133,7 @@ class StateStore:
             return msgspec.json.decode(self.path.read_bytes(), type=StateView)
         except FileNotFoundError:
             return None
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
             raise StoreError(
                 f"The state file {self.path} cannot be read: {error}.",
                 do="start the day again with the same command: it is written anew from the journal",

@@ -59,7 +59,7 @@ class TapeReader:
                 raise self._damage(0, "its header does not verify")
             try:
                 self.manifest = msgspec.json.decode(body, type=Manifest)
-            except msgspec.MsgspecError as error:
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                 raise self._damage(HEAD.size, f"its manifest cannot be read: {error}") from error
         self._first_block: int = HEAD.size + length + DIGEST_SIZE
 
@@ -75,7 +75,7 @@ class TapeReader:
         for offset, records in self._blocks(until, after):
             try:
                 yield from _RECORDS.decode(records)
-            except msgspec.MsgspecError as error:
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                 raise self._damage(offset, f"a block does not decode: {error}") from error
 
     def end(self) -> int:
