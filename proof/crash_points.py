@@ -74,9 +74,7 @@ def of_one(unit: int, *, engine: type[LiveEngine] = LiveEngine) -> Outcome:
         for span in longest:
             spread[span // 1000] = spread.get(span // 1000, 0) + 1
     again = f"python -m proof --tier {TIER.name} --unit {unit}"
-    broken = (
-        (Broken(seed=unit, story=story + " ".join(found[:4]), again=again),) if found else ()
-    )
+    broken = (Broken(seed=unit, story=story + " ".join(found[:4]), again=again),) if found else ()
     return Outcome(units=1, counts=dict(counts), spread={"naked_ms": spread}, broken=broken)
 
 

@@ -25,7 +25,7 @@ from aiohttp.typedefs import Handler, Middleware
 from kitestring.broker.kite_settings import local_settings
 from kitestring.broker.secret_text import Secret
 from kitestring.core.settings import DaySettings, RiskSettings, StrategySettings
-from kitestring.domain.errors import ConfigError, HouseError
+from kitestring.domain.errors import ConfigError, DiskFailed, HouseError
 from kitestring.domain.events import Fact
 from kitestring.domain.ids import InstrumentId, StrategyId
 from kitestring.domain.instants import SECOND, Instant, instant
@@ -148,6 +148,9 @@ class Lived(msgspec.Struct, frozen=True, kw_only=True):
     unsure: bool
     """An order's fate could be known only by waiting: one was on its way when the power went."""
 
+    full: tuple[str, ...] = ()
+    """What the house said of a disk without room, each time."""
+
     @property
     def facts(self) -> list[Fact]:
         """Every fact of the journal."""
@@ -238,6 +241,9 @@ class Supply:
         self.came: set[str] = set()
         """Tags that the exchange has had in hand."""
         self.unsure = False
+        self.full_at = 0
+        """From this commit on the disk has no room, until somebody makes some; 0: it always has."""
+        self.full_said: list[str] = []
         self.lost_requests = 0
         self.died: list[tuple[Cut, int, bool, int]] = []
         self.count = 0
@@ -336,6 +342,9 @@ class CutJournal(SqliteJournal):
         supply.count = self.count + 1
         planned = supply.next_cut(supply.count)
         moment = None if planned is None else planned.moment
+        if supply.full_at and supply.count >= supply.full_at:
+            # SQLite's own refusal, as on a disk without room: no page may be added any more.
+            self._db.execute("PRAGMA max_page_count = 1")
         placed = {fact.cl_ord_id for fact in commit.facts if isinstance(fact, PlaceOrder)}
         supply.commands = len(placed)
         if moment is Moment.BEFORE_WRITE:
@@ -552,10 +561,15 @@ class Stage:
         before = self.books()
         halting = asyncio.create_task(self._halt())
         deaths: list[Died] = []
+        rooms_made = 0
         try:
             for _ in range(LIVES_MAX):
                 if await self._life():
                     break
+                if len(self.supply.full_said) > rooms_made:
+                    rooms_made = len(self.supply.full_said)
+                    await asyncio.sleep(DOWN_S)
+                    continue
                 if not self.supply.off:
                     break
                 self.supply.back()
@@ -589,6 +603,10 @@ class Stage:
         except HouseError as error:
             if not self.supply.off and _waits_for_a_person(error):
                 return True
+            if self.supply.full_at and isinstance(error, DiskFailed):
+                self.supply.full_said.append(str(error))
+                self.supply.full_at = 0
+                return False
             if not self.supply.off:
                 self.broke = f"{type(error).__name__}: {error}"
             return False
@@ -599,9 +617,7 @@ class Stage:
         cut, at_commit, heard, commands = self.supply.died[-1]
         journal = next(self.artifacts.rglob("journal.sqlite"), None)
         if journal is None:
-            return Died(
-                cut=cut, at=at_commit, on_disk=0, damage="", heard=heard, commands=commands
-            )
+            return Died(cut=cut, at=at_commit, on_disk=0, damage="", heard=heard, commands=commands)
         with tempfile.TemporaryDirectory(dir=self.artifacts.parent) as aside:
             # Looked at in a copy: opening a log may change it.
             for path in journal.parent.glob("journal.sqlite*"):
@@ -639,6 +655,7 @@ class Stage:
             lost_requests=self.supply.lost_requests,
             dark=tuple(self.dark),
             unsure=self.supply.unsure,
+            full=tuple(self.supply.full_said),
         )
 
 
@@ -682,7 +699,9 @@ def _number_of(died: Sequence[object], tag: str) -> int:
 def folder() -> Iterator[Path]:
     """Somewhere in memory where there is such a place: the cuts here are modelled."""
     memory = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
-    made = Path(tempfile.mkdtemp(prefix="kitestring-crash-", dir=memory if memory.is_dir() else None))
+    made = Path(
+        tempfile.mkdtemp(prefix="kitestring-crash-", dir=memory if memory.is_dir() else None)
+    )
     try:
         yield made
     finally:

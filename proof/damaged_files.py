@@ -256,7 +256,9 @@ def _whole(place: int) -> _Whole:
 # ── damage and verdict ───────────────────────────────────────────────────────────────────────
 
 
-def found_of(kept: Kept, content: dict[str, bytes], file: str, damaged: bytes, says: object) -> Found:
+def found_of(
+    kept: Kept, content: dict[str, bytes], file: str, damaged: bytes, says: object
+) -> Found:
     """What the reader makes of a file with these bytes in it."""
     with folder() as made:
         for name, whole in content.items():

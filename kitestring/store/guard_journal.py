@@ -71,7 +71,7 @@ class GuardJournal:
             try:
                 self._append(line)
             except OSError:
-                self._room.unlink()
+                self._room.unlink(missing_ok=True)
                 self._append(line)
         except OSError as error:
             raise DiskFailed(

@@ -76,8 +76,6 @@ class HaltFile:
     def _from_copy(self) -> Halt | None:
         """What the file said before it was damaged; nothing if that was lifted long ago."""
         try:
-            if self.path.stat().st_size < _HAND_WRITTEN_MAX:
-                return None  # Too short to be one of ours: somebody halts by hand.
             halt = _halt_of(self._copy.read_bytes())
         except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             return None
@@ -163,10 +161,6 @@ class HaltFile:
             write_atomically(self._lifted, _content(kept), durable=True)
             self.path.unlink(missing_ok=True)
         return halt
-
-
-_HAND_WRITTEN_MAX: Final = 40
-"""What the house writes is longer; a word or two in an editor is not."""
 
 
 def _content(halt: Halt) -> bytes:

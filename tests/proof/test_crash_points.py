@@ -74,7 +74,12 @@ def test_a_house_that_sends_before_its_commit_is_caught(monkeypatch):
 
     def forgets(self, commit):
         facts = tuple(fact for fact in commit.facts if not isinstance(fact, PlaceOrder))
-        return real(self, type(commit)(**{**{f: getattr(commit, f) for f in commit.__struct_fields__}, "facts": facts}))
+        return real(
+            self,
+            type(commit)(
+                **{**{f: getattr(commit, f) for f in commit.__struct_fields__}, "facts": facts}
+            ),
+        )
 
     monkeypatch.setattr(CutJournal, "commit", forgets)
     assert "before it was on disk" in found(of_one(1))
@@ -91,5 +96,7 @@ def test_a_death_elsewhere_than_planned_is_said(moment):
     from proof.crash_stage import Cut, Died
 
     wrong = {Moment.BEFORE_WRITE: 9, Moment.BEFORE_FSYNC: 7, Moment.AFTER_FSYNC: 8}.get(moment, 8)
-    died = Died(cut=Cut(commit=9, moment=moment), at=9, on_disk=wrong, damage="", heard=False, commands=0)
+    died = Died(
+        cut=Cut(commit=9, moment=moment), at=9, on_disk=wrong, damage="", heard=False, commands=0
+    )
     assert "commit 9" in died_elsewhere(died)
