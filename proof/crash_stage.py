@@ -12,7 +12,7 @@ import asyncio
 import datetime as dt
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
@@ -30,7 +30,7 @@ from kitestring.domain.events import Fact
 from kitestring.domain.ids import InstrumentId, StrategyId
 from kitestring.domain.instants import SECOND, Instant, instant
 from kitestring.domain.instruments import Segment
-from kitestring.domain.money import money, price
+from kitestring.domain.money import Price, money, price
 from kitestring.domain.ports import Commit, Manifest
 from kitestring.domain.sessions import Phase, PhaseKind, Session
 from kitestring.domain.verdicts import CancelOrder, ModifyOrder, PlaceOrder
@@ -403,11 +403,11 @@ class Stage:
     ) -> None:
         self.reference, self.artifacts = reference, artifacts
         self.clock = ExchangeClock(at(-8))
-        closes = {InstrumentId(name): price(px) for name, px in _NAMES.items()}
+        closes: Mapping[str, Price] = {name: price(px) for name, px in _NAMES.items()}
         self.market = RandomMarket(
             MarketPlan(
                 seed=reference.seed,
-                names=tuple(closes),
+                names=tuple(InstrumentId(name) for name in closes),
                 closes=closes,
                 opens_at=OPENS,
                 ends_at=at(CLOSE_S),
@@ -484,7 +484,7 @@ class Stage:
 
     def _planned(self) -> LivePlan:
         sessions, listed = timetable(), listed_on(DATE)
-        shown = tuple(listed[name] for name in _NAMES)
+        shown = tuple(listed[InstrumentId(name)] for name in _NAMES)
         settings = DaySettings(
             date=DATE,
             capital=_CAPITAL,

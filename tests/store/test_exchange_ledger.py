@@ -5,7 +5,6 @@ import pytest
 from kitestring.domain.errors import DiskFailed, StoreError
 from kitestring.store.exchange_ledger import FileLedger
 
-
 ONE, TWO, THREE = (b'{"position":%d}' % number for number in (1, 2, 3))
 
 
