@@ -15,7 +15,8 @@ from kitestring.domain.verdicts import PlaceOrder
 from kitestring.engine.live_engine import LiveEngine
 from kitestring.exchange.ledger import LedgerEntry, What
 from kitestring.sim.verdict import Fault, ToldOrder, judge
-from proof.crash_stage import MOMENTS, Cut, Died, Lived, Moment, lived, reference_day
+from proof.crash_stage import Died, Lived, lived, reference_day
+from proof.power_supply import MOMENTS, Cut, Moment
 from proof.tier import Broken, Outcome, Scale, Tier
 
 PER_DAY: Final = 400

@@ -66,7 +66,7 @@ class OrderBookMerge:
         self.on_record = False
         """Whether every note of a withdrawal of our own was taken: before that, none leaves."""
         self._seen: frozenset[str] = frozenset()
-        self._before: frozenset[OrderRow] = frozenset()
+        self._before = frozenset[OrderRow]()
         self._before_began_s = self._alive_since_s = -1.0
         """The book has shown something newer than this."""
 
@@ -235,7 +235,7 @@ class OrderBookMerge:
                 self._doubled(row, book.at)
             elif is_ours(row.tag) and row.tag not in self._tags:
                 what = f"{row.status} {row.side} {row.order_qty} {row.instrument}"
-                said = f"The broker shows {what} with our tag {row.tag}; the journal has none such."
+                said = f"The broker shows {what} with our tag {row.tag}; the journal has none."
                 self._note(row.order_id, "unknown order", said, book.at)
         unread = self._strange(book, shown)
         for order in list(self.orders.values()):
@@ -550,7 +550,6 @@ class OrderBookMerge:
             order.changes.append(Change(cancel, of_our_own=True))
 
     def _withdraw_too(self, order_id: str, at: Instant) -> None:
-        # The intent first: it leaves once the day has put it on record.
         self._withdrawals[order_id] += 1
         self.on_record = False
         said = f"Order {order_id} is withdrawn, try {self._withdrawals[order_id]}."

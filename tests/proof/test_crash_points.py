@@ -6,7 +6,7 @@ from kitestring.broker.order_traffic import OrderTraffic
 from kitestring.domain.verdicts import PlaceOrder
 from kitestring.engine import live_engine
 from proof.crash_points import TIER, commits_of, cuts_of, died_elsewhere, live, of_one
-from proof.crash_stage import MOMENTS, CutJournal, Moment
+from proof.power_supply import MOMENTS, CutJournal, Moment
 from proof.tier import Scale
 
 
@@ -93,7 +93,8 @@ def test_an_order_that_a_dying_house_forgot_is_caught(monkeypatch):
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_death_elsewhere_than_planned_is_said(moment):
-    from proof.crash_stage import Cut, Died
+    from proof.crash_stage import Died
+    from proof.power_supply import Cut
 
     wrong = {Moment.BEFORE_WRITE: 9, Moment.BEFORE_FSYNC: 7, Moment.AFTER_FSYNC: 8}.get(moment, 8)
     died = Died(

@@ -9,8 +9,8 @@ from kitestring.domain.errors import AnotherDayIsRunning, DiskFailed
 from kitestring.engine.guard_hands import GuardHands
 from kitestring.store.guard_journal import GuardJournal, GuardLine
 from kitestring.store.instance_lock import InstanceLock
-from proof.crash_stage import CutJournal
 from proof.full_disks import TIER, live, of_one
+from proof.power_supply import CutJournal
 from proof.tier import Scale
 
 LINE = GuardLine(at=1, kind="intent", sentence="reduce", tag="G1", qty=7)
