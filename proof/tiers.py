@@ -8,10 +8,14 @@ from proof import (
     ambiguity,
     bad_input,
     broken_lines,
+    crash_points,
+    damaged_files,
     exit_paths,
     fault_pairs,
+    full_disks,
     long_day,
     same_seed,
+    sigkills,
     state_machines,
 )
 from proof.tier import Tier
@@ -21,8 +25,12 @@ TIERS: Final[tuple[Tier, ...]] = (
     state_machines.TIER,
     ambiguity.TIER,
     *bad_input.TIERS,
+    crash_points.TIER,
+    damaged_files.TIER,
+    full_disks.TIER,
     same_seed.TIER,
     fault_pairs.TIER,
+    sigkills.TIER,
     broken_lines.TIER,
     long_day.TIER,
 )

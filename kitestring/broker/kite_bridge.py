@@ -143,9 +143,20 @@ class KiteBroker:
         return told
 
     def notes(self) -> list[Note]:
-        """What a person should read and no report can say; each is given once."""
+        """What a person should read and no report can say; each is given once.
+
+        Whoever takes them puts them on record at once: what they announce leaves after that.
+        """
         notes, self.merge.notes = self.merge.notes, []
+        if not self.merge.on_record:
+            with suppress(RuntimeError):  # Without a loop nothing leaves anyway.
+                asyncio.get_running_loop().call_soon(self._recorded)
         return notes
+
+    def _recorded(self) -> None:
+        if not self.merge.notes:
+            self.merge.on_record = True
+            self.traffic.send_changes()
 
     def snapshot(self, at: Instant) -> BrokerSnapshot:
         """The books as last read whole by ``refresh``; fetch the reports before comparing."""

@@ -71,11 +71,12 @@ class OrderBookMerge:
         """How often the broker side itself has withdrawn an order that nobody believes in."""
         self._noted: set[tuple[str, str]] = set()
         self.strays: list[OrderRow] = []
-        """Second orders under one of our tags: something on the way had repeated a request."""
+        """Second orders under one of our tags."""
+        self.on_record = False
+        """Whether every note of a withdrawal of our own was taken: before that, none leaves."""
         self._seen: frozenset[str] = frozenset()
-        self._before: frozenset[OrderRow] = frozenset()
-        self._before_began_s = -1.0
-        self._alive_since_s = -1.0
+        self._before = frozenset[OrderRow]()
+        self._before_began_s = self._alive_since_s = -1.0
         """The book has shown something newer than this."""
 
     # ── what we send, and what comes of it ───────────────────────────────────────────────────
@@ -195,7 +196,7 @@ class OrderBookMerge:
             for order in self.orders.values()
             if order.order_id
             for change in order.changes
-            if change.sent is Sent.WAITING
+            if change.sent is Sent.WAITING and (self.on_record or not change.of_our_own)
         ]
 
     # ── hints ────────────────────────────────────────────────────────────────────────────────
@@ -247,13 +248,9 @@ class OrderBookMerge:
             elif row.tag in self.orders:
                 self._doubled(row, book.at)
             elif is_ours(row.tag) and row.tag not in self._tags:
-                self._note(
-                    row.order_id,
-                    "unknown order",
-                    f"The broker shows {row.status} {row.side} {row.order_qty} {row.instrument} with our"
-                    f" tag {row.tag}, and the journal does not know it.",
-                    book.at,
-                )
+                what = f"{row.status} {row.side} {row.order_qty} {row.instrument}"
+                said = f"The broker shows {what} with our tag {row.tag}; the journal has none."
+                self._note(row.order_id, "unknown order", said, book.at)
         unread = self._strange(book, shown)
         for order in list(self.orders.values()):
             if order.cl_ord_id not in shown and not unread:
@@ -306,7 +303,7 @@ class OrderBookMerge:
     def _doubled(self, row: OrderRow, at: Instant) -> None:
         """One request of ours has become two orders: the second is withdrawn, and everybody told."""
         if stage_of(row).stands and self._withdrawals[row.order_id] < OWN_CANCELS_MAX:
-            self._withdrawals[row.order_id] += 1
+            self._withdraw_too(row.order_id, at)
             self.strays.append(row)
         self.odd[row.order_id] = (
             f"order {row.order_id} ({row.status}, {row.cum_qty} filled) repeats our {row.tag}"
@@ -521,7 +518,7 @@ class OrderBookMerge:
             return
         order.reads_without += 1
         waited_s = book.ended_s - order.answered_s
-        alive = moved_around(order, self._alive_since_s)
+        alive = moved_around(order, self._alive_since_s, book.orders)
         least_s = ABSENT_AFTER_S if alive else ABSENT_QUIET_AFTER_S
         if order.reads_without < ABSENT_READS or waited_s < least_s:
             return
@@ -547,9 +544,15 @@ class OrderBookMerge:
         self._note(order.cl_ord_id, "order came back", came_back(order, row), at)
         tries = self._withdrawals[row.order_id]
         if stage_of(row).stands and not order.changes and tries < OWN_CANCELS_MAX:
-            self._withdrawals[row.order_id] += 1
+            self._withdraw_too(row.order_id, at)
             cancel = CancelOrder(cl_ord_id=ClOrdId(order.cl_ord_id), at=at, reason="came back")
             order.changes.append(Change(cancel, of_our_own=True))
+
+    def _withdraw_too(self, order_id: str, at: Instant) -> None:
+        self._withdrawals[order_id] += 1
+        self.on_record = False
+        said = f"Order {order_id} is withdrawn, try {self._withdrawals[order_id]}."
+        self._note(f"{order_id} {self._withdrawals[order_id]}", "own cancel", said, at)
 
     # ── telling ──────────────────────────────────────────────────────────────────────────────
 

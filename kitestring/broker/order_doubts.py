@@ -12,7 +12,7 @@ from kitestring.broker.kite_rows import OrderRow, TradeRow
 from kitestring.broker.order_stage import Stage, stage_of
 from kitestring.broker.tracked_orders import Sent, Tracked
 from kitestring.domain.ids import is_ours
-from kitestring.domain.instants import Instant
+from kitestring.domain.instants import SECOND, Instant
 
 CANARY_S: Final = 30.0
 """A book that has moved so shortly before an exit was sent is taken to be alive (decision 0012)."""
@@ -56,14 +56,21 @@ def untagged_double(order: Tracked, rows: Iterable[OrderRow], named: Container[s
     return ""
 
 
-def moved_around(order: Tracked, moved_s: float) -> bool:
+def moved_around(order: Tracked, moved_s: float, rows: Iterable[OrderRow]) -> bool:
     """Whether the book, which moved last at ``moved_s``, was alive around the time of an order.
 
     It has moved since; or, where a position waits for its exit, just before: a stop leaves as soon as
-    the book shows the fill, an exit as soon as it shows the stop withdrawn.
+    the book shows the fill, an exit as soon as it shows the stop withdrawn. After a restart nobody
+    has seen it move before; then the times of its rows tell.
     """
     since_s = order.asked_s - CANARY_S if order.exits else order.answered_s
-    return moved_s >= 0 and moved_s > since_s
+    if moved_s >= 0 and moved_s > since_s:
+        return True
+    if not order.asked_at:
+        return False
+    # Kite's stamps have whole seconds.
+    since = order.asked_at - (round(CANARY_S) if order.exits else -1) * SECOND
+    return any(max(row.exchange_update_at or 0, row.order_at or 0) > since for row in rows)
 
 
 def doubt(order: Tracked, s: float, within_s: float) -> str:

@@ -103,6 +103,8 @@ class OrderTraffic:
         for order, change in self._merge.sendable():
             change.sent = Sent.UNDER_WAY
             self._begin(self._change(order, change))
+        if not self._merge.on_record:
+            return
         strays, self._merge.strays = self._merge.strays, []
         for row in strays:
             self._begin(self._withdraw(row))

@@ -95,6 +95,8 @@ class Tracked(msgspec.Struct, eq=False, kw_only=True):
     hinted_filled: int = 0
     hinted_over: bool = False
     hinted_s: float = 0.0
+    asked_at: Instant = 0
+    """Of an order taken up after a restart: when the house decided to send it."""
     untold_since_s: float = -1.0
     """Since when the book counts trades of it that the trade book has not shown."""
 
@@ -169,6 +171,7 @@ def taken_up(order: Order, s: float) -> Tracked:
         price=order.price if order.ord_type in _PRICED else None,
         stop_px=order.stop_px,
         asked_s=s,
+        asked_at=order.created_at,
         sent=Sent.ACKED if known else Sent.UNKNOWN,
         order_id=order.order_id or "",
         answered_s=s,

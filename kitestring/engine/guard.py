@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final
 
@@ -92,6 +92,7 @@ class Guard:
         self._now = now
         self._end_engine = end_engine
         self._tell = tell
+        hands.tell = tell
         self._renew = renew
         self._file = OwnedFile(terms.artifacts)
         self._engine = Heartbeat(terms.artifacts, ENGINE_BEATS)
@@ -111,6 +112,11 @@ class Guard:
         beating = asyncio.get_running_loop().create_task(self._beat())
         try:
             unfinished = self._unfinished()
+            if self._journal.damage:
+                self._tell(
+                    f"The guard's journal is damaged: {self._journal.damage}. What that line said is"
+                    " not believed; see the broker's order book for what was sent."
+                )
             if unfinished is not None:
                 return await self._take_over(
                     "an earlier guard died over it", unfinished[1], halt=unfinished[0]
@@ -231,12 +237,10 @@ class Guard:
             self._tell(f"The guard takes over: {why}. Policy: {policy}.")
         else:
             self._hands.take_up(self._journal.last_deed())
-        with InstanceLock(self._terms.artifacts, started_at=self._now(), name=ACTS):
-            lock = await self._stop_engine()
-            try:
-                ended = await self._settle(halt, policy, resumed=resumed)
-            finally:
-                lock.release()
+        with ExitStack() as held:
+            self._hold(held, InstanceLock(self._terms.artifacts, started_at=self._now(), name=ACTS))
+            await self._stop_engine(held)
+            ended = await self._settle(halt, policy, resumed=resumed)
         self._append("ended", f"The guard ends: {ended}.", halt)
         return ended
 
@@ -252,7 +256,14 @@ class Guard:
         epoch = self.halts.epoch + 1
         return Halt(epoch=epoch, at=self._now(), by=HaltedBy.GUARD, reason=why, guard_epoch=epoch)
 
-    async def _stop_engine(self) -> InstanceLock:
+    def _hold(self, held: ExitStack, lock: InstanceLock) -> None:
+        """Take a lock; a disk that takes no file must not stop the one who gets us out."""
+        try:
+            held.enter_context(lock)
+        except DiskFailed as error:
+            self._tell(f"{error.what} The guard goes on without this lock.")
+
+    async def _stop_engine(self, held: ExitStack) -> None:
         """Returns once no engine lives here, and none can start: its lock is ours."""
         lock = InstanceLock(self._terms.artifacts, started_at=self._now(), name="live")
         said = ""
@@ -265,14 +276,14 @@ class Guard:
                     said = why
                     self._tell(f"The engine (process {owned.pid}) could not be stopped: {why}.")
             try:
-                lock.acquire()
+                self._hold(held, lock)
             except AnotherDayIsRunning as error:
                 if error.what != said:
                     said = error.what
                     self._append("note", f"The engine's lock is still held: {error.what}")
                 await asyncio.sleep(self._terms.round_s)
                 continue
-            return lock
+            return
 
     def _knowledge(self) -> Owned | None:
         """What we own: by the last file and by the journal of an engine that is dead."""
@@ -392,7 +403,7 @@ class Guard:
             await asyncio.sleep(min(left, self._terms.tick_s))
 
     def _append(self, kind: str, sentence: str, halt: Halt | None = None, policy: str = "") -> None:
-        self._journal.append(
+        self._hands.keep(
             GuardLine(
                 at=self._now(),
                 kind=kind,

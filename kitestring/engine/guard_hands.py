@@ -1,7 +1,7 @@
 """The guard's own hands at the broker: it reads books, withdraws orders and reduces; it can do no more.
 
-Every order has its intent on the disk before its first byte, is sent once, and is looked for
-afterwards. Budgets are the guard's own, and small: the engine's leave room for them.
+Every order has its intent on the disk before its first byte (if any disk takes it), is sent once, and
+is looked for afterwards. Budgets are the guard's own, and small: the engine's leave room for them.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from kitestring.broker.kite_wire import intent_fields
 from kitestring.broker.order_book_merge import ABSENT_AFTER_S, ABSENT_QUIET_AFTER_S, ABSENT_READS
 from kitestring.broker.order_stage import Stage, stage_of
 from kitestring.broker.send_line import SendLine
+from kitestring.domain.errors import DiskFailed
 from kitestring.domain.ids import GUARDS, HOUSE, ClOrdIds, InstrumentId, OrderId
-from kitestring.domain.instants import Instant
+from kitestring.domain.instants import DAY, Instant
 from kitestring.domain.money import Price
 from kitestring.domain.orders import OrderIntent, OrdType, Product, Purpose, Side
 from kitestring.engine.guard_decision import Key, Reduce, Seen, Unseen, Withdraw
@@ -114,7 +115,10 @@ class GuardHands:
         """Why the last read failed; empty after one that did not."""
         self.stuck: dict[Key, str] = {}
         """What is not tried any more, and why: a person must."""
+        self.tell: Callable[[str], None] = lambda _: None
+        """Reaches a person."""
         self._journal = journal
+        self._unkept = False
         self._now = now
         self._line = SendLine(Governor(LIMITS), now)
         self._sent: dict[str, _Sent] = {}
@@ -331,7 +335,9 @@ class GuardHands:
 
     def _next_tag(self, owned: Owned) -> str:
         if self._ids is None:
-            issued = sum(1 for line in self._journal.lines() if line.kind == "intent" and line.tag)
+            # Counted from the time of day: a record that was damaged, or that a full disk did not
+            # take, must never make a second guard use a tag again.
+            issued = self._now() // 1000 % (DAY // 1000)
             day = dt.date.fromisoformat(owned.date)
             self._ids = ClOrdIds(owned.run_key, day, issued, letter=GUARDS)
         return self._ids()
@@ -341,7 +347,19 @@ class GuardHands:
 
     def _append(self, kind: str, sentence: str, **more: str | int) -> None:
         told = {"at": self._now(), "kind": kind, "sentence": sentence} | more
-        self._journal.append(msgspec.convert(told, GuardLine))
+        self.keep(msgspec.convert(told, GuardLine))
+
+    def keep(self, line: GuardLine) -> None:
+        """Put a line on record; where no disk takes it, act all the same, and say so once.
+
+        Whoever only cancels and reduces does less harm without a record than by standing still.
+        """
+        try:
+            self._journal.append(line)
+        except DiskFailed as error:
+            if not self._unkept:
+                self._unkept = True
+                self.tell(f"{error.what} The guard goes on without a record: {error.do}")
 
 
 def _said(outcome: SendOutcome) -> str:

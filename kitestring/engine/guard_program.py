@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import msgspec
@@ -13,7 +13,7 @@ from kitestring.broker.kite_client import KiteClient
 from kitestring.broker.kite_http import KiteHttp
 from kitestring.broker.kite_session import TokenStore
 from kitestring.broker.kite_settings import KiteSettings
-from kitestring.domain.errors import HouseError, NotLoggedIn
+from kitestring.domain.errors import AnotherDayIsRunning, DiskFailed, HouseError, NotLoggedIn
 from kitestring.domain.instants import MINUTE, NEVER, Instant, ist_date
 from kitestring.engine.guard import Guard, GuardTerms, loss_text
 from kitestring.engine.guard_hands import GuardHands
@@ -48,7 +48,18 @@ class GuardProgram:
     async def run(self) -> str:
         """Watch; why it ended. Raises a ``HouseError``, which was told before."""
         now = self._now
-        with InstanceLock(self._terms.artifacts, started_at=now(), name=WATCHES):
+        with ExitStack() as held:
+            try:
+                lock = InstanceLock(self._terms.artifacts, started_at=now(), name=WATCHES)
+                held.enter_context(lock)
+            except AnotherDayIsRunning as error:
+                raise AnotherDayIsRunning(
+                    f"A guard watches {self._terms.artifacts} already; it goes on, and this second"
+                    " one was not needed.",
+                    do="nothing; kitestring status shows whether the guard is there",
+                ) from error
+            except DiskFailed as error:
+                self._tell(f"{error.what} The guard watches without its lock.")
             try:
                 return await self._run()
             except HouseError as error:
@@ -72,7 +83,10 @@ class GuardProgram:
                         used = kept.reveal()
                         client.use_token(kept)
 
-            self._journal.append(
+            self._journal.keep_room()
+            hands = GuardHands(client, self._journal, now)
+            hands.tell = self._tell
+            hands.keep(
                 GuardLine(
                     at=now(),
                     kind="began",
@@ -82,7 +96,7 @@ class GuardProgram:
             )
             guard = Guard(
                 msgspec.structs.replace(terms, closes_at=_closes_at(now())),
-                GuardHands(client, self._journal, now),
+                hands,
                 self._journal,
                 now=now,
                 end_engine=end_engine,

@@ -48,6 +48,7 @@ class KiteLink:
         clock: LiveClock,
         session: SessionWatch,
         hear: Hear,
+        fenced: Callable[[], str],
     ) -> None:
         self._hear = hear
         self._client = client
@@ -56,7 +57,7 @@ class KiteLink:
         self.broker = broker
         self.feed = feed
         self.clock = clock
-        self.triggers = KiteTriggers(client, broker.line)
+        self.triggers = KiteTriggers(client, broker.line, fenced=fenced)
 
     async def account(self) -> Account:
         """Whose account it is. Raises ``NotLoggedIn`` where the session is dead."""
@@ -139,6 +140,6 @@ async def open_kite(
             on_text=heard_text,
         )
         try:
-            yield KiteLink(client, broker, feed, clock, session, ears.hear)
+            yield KiteLink(client, broker, feed, clock, session, ears.hear, ears.fenced)
         finally:
             await feed.close()

@@ -63,6 +63,7 @@ from kitestring.engine.live_plan import (
 )
 from kitestring.engine.live_recovery import (
     opened_tape,
+    refuse_shortened,
     sent_today,
     taken_up,
     waiting_changes,
@@ -198,6 +199,7 @@ class LiveEngine:
         async with AsyncExitStack() as held:
             journal = self._open_journal(paths.journal, plan.settings.run_key)
             held.callback(journal.close)
+            refuse_shortened(journal, plan.artifacts, paths)
             story = read_story(journal)
             core = core_of(plan, paths, story)
             gap = taken_up(core, journal, story, paths, link.clock.now())

@@ -271,7 +271,7 @@ class LivePaperEngine:
         if story.last is None:
             # Killed before its first commit: what the tape holds was never part of the day.
             paths.tape.unlink(missing_ok=True)
-            return FileTape.begin(paths.tape, self._plan.manifest)
+            return FileTape.begin(paths.tape, self._plan.manifest, durable=True)
         end = TapeReader(paths.tape).end()
         if end < story.last.tape_offset:
             return FileTape.reopen(paths.tape, end)

@@ -131,8 +131,10 @@ def confirmed(shown: Owned, journal: Owned | None) -> Owned:
     """The file, the journal, or of two of the same commit that differ the smaller of each position."""
     if journal is None:
         return shown
-    if journal.commit != shown.commit:
-        return journal  # The file is written after the commit: it can only be older.
+    if journal.commit < shown.commit:
+        return shown  # The file is written after the commit: a journal behind it has lost its end.
+    if journal.commit > shown.commit:
+        return journal
     theirs = {_whose(book): book for book in journal.books}
     books: list[OwnedBook] = []
     for book in shown.books:

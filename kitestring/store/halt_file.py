@@ -5,11 +5,15 @@ works with a blocked loop, a dead socket or no engine at all. It has an epoch th
 of the guard takes the market away from the engine altogether, and an engine that wakes up later must
 see that it is no longer the one who sends.
 
-The law: a HALT file that cannot be read is a halt.
+The law: a HALT file that cannot be read is a halt. It has a checksum and a copy, because a flipped bit
+must neither take back a takeover of the guard nor make its epoch look old; a file that somebody wrote
+by hand has none, and stands as a halt of the operator's.
 """
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -23,6 +27,7 @@ from kitestring.store.atomic_file import write_atomically
 
 FILE_NAME: Final = "HALT"
 _LIFTED: Final = "HALT.lifted"
+_COPY: Final = "HALT.copy"
 
 
 class HaltedBy(StrEnum):
@@ -58,16 +63,24 @@ class HaltFile:
     def __init__(self, artifacts: Path) -> None:
         self.path = artifacts / "live" / FILE_NAME
         self._lifted = self.path.with_name(_LIFTED)
+        self._copy = self.path.with_name(_COPY)
 
     def read(self) -> Halt | None:
         """The halt that stands, or ``None``; a file that cannot be read stands as a halt."""
         try:
-            return msgspec.json.decode(self.path.read_bytes(), type=Halt)
+            return _halt_of(self.path.read_bytes())
         except FileNotFoundError:
             return None
         except (OSError, *UNREADABLE) as error:
-            reason = f"the file cannot be read ({type(error).__name__})"
-            return Halt(epoch=0, at=0, by=HaltedBy.OPERATOR, reason=reason)
+            return self._from_copy() or _by_hand(f"({type(error).__name__})")
+
+    def _from_copy(self) -> Halt | None:
+        """What the file said before it was damaged; nothing if that was lifted long ago."""
+        try:
+            halt = _halt_of(self._copy.read_bytes())
+        except (OSError, *UNREADABLE):
+            return None
+        return halt if halt.epoch > self._known(self._lifted, lambda each: each.epoch) else None
 
     @property
     def stands(self) -> bool:
@@ -77,25 +90,24 @@ class HaltFile:
     @property
     def epoch(self) -> int:
         """The largest epoch that ever was, lifted ones included; 0 before the first."""
-        found = 0
-        for path in (self.path, self._lifted):
-            try:
-                found = max(found, msgspec.json.decode(path.read_bytes(), type=Halt).epoch)
-            except (OSError, *UNREADABLE):
-                continue
-        return found
+        return max(self._known(path, lambda each: each.epoch) for path in self._all)
 
     @property
     def guard_epoch(self) -> int:
         """The epoch of the guard's last halt, also of one that was lifted; 0 before the first."""
-        found = 0
-        for path in (self.path, self._lifted):
-            try:
-                halt = msgspec.json.decode(path.read_bytes(), type=Halt)
-            except (OSError, *UNREADABLE):
-                continue
-            found = max(found, halt.guard_epoch)
-        return found
+        return max(self._known(path, lambda each: each.guard_epoch) for path in self._all)
+
+    @property
+    def _all(self) -> tuple[Path, ...]:
+        return (self.path, self._copy, self._lifted)
+
+    @staticmethod
+    def _known(path: Path, number: Callable[[Halt], int]) -> int:
+        """A number of one file; 0 where it cannot be read: the other two say it as well."""
+        try:
+            return number(_halt_of(path.read_bytes()))
+        except (OSError, *UNREADABLE):
+            return 0
 
     def write(self, by: HaltedBy, reason: str, at: Instant, *, flatten: bool = False) -> Halt:
         """Halt, with a new epoch. A halt of the guard is not replaced by an operator's.
@@ -126,7 +138,9 @@ class HaltFile:
     def _write(self, halt: Halt) -> None:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.path, msgspec.json.encode(halt), durable=True)
+            content = _content(halt)
+            write_atomically(self._copy, content, durable=True)
+            write_atomically(self.path, content, durable=True)
         except OSError as error:
             raise DiskFailed(
                 f"HALT cannot be written to {self.path}: {error.strerror}.",
@@ -144,6 +158,31 @@ class HaltFile:
                 max(halt.guard_epoch, self.guard_epoch),
             )
             kept = msgspec.structs.replace(halt, epoch=epoch, guard_epoch=guard_epoch)
-            write_atomically(self._lifted, msgspec.json.encode(kept))
+            # On disk before the halt goes: its epoch must never be forgotten.
+            write_atomically(self._lifted, _content(kept), durable=True)
             self.path.unlink(missing_ok=True)
         return halt
+
+
+def _content(halt: Halt) -> bytes:
+    """The file: what it says, and on a line of its own a checksum of that."""
+    body = msgspec.json.encode(halt)
+    return body + b"\n" + _check(body) + b"\n"
+
+
+def _check(body: bytes) -> bytes:
+    return f"crc32 {zlib.crc32(body):08x}".encode()
+
+
+def _halt_of(content: bytes) -> Halt:
+    """What a file says. Raises ``msgspec.DecodeError`` where it is not as it was written."""
+    body, line, check = content.partition(b"\n")
+    # An older house wrote one line, and no checksum.
+    if line and check != _check(body) + b"\n":
+        raise msgspec.DecodeError("its checksum does not verify")
+    return msgspec.json.decode(body, type=Halt)
+
+
+def _by_hand(why: str) -> Halt:
+    reason = f"the file cannot be read {why}"
+    return Halt(epoch=0, at=0, by=HaltedBy.OPERATOR, reason=reason)

@@ -6,6 +6,7 @@ The law: the lock is the operating system's, held by a living process and by not
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -74,10 +75,12 @@ class InstanceLock:
                 " this one did not start.",
                 do="stop that one (Ctrl-C in its window), or use another --artifacts folder",
             ) from error
-        os.ftruncate(handle, 0)
-        os.lseek(handle, 0, os.SEEK_SET)
-        os.write(handle, f"process {os.getpid()}, since {ist_text(self._started_at)}\n".encode())
         self._handle = handle
+        with contextlib.suppress(OSError):  # A full disk has no room for the name; the lock holds.
+            os.ftruncate(handle, 0)
+            os.lseek(handle, 0, os.SEEK_SET)
+            name = f"process {os.getpid()}, since {ist_text(self._started_at)}\n"
+            os.write(handle, name.encode())
 
     def release(self) -> None:
         """Give the lock back; the file stays, for deleting it could free a lock just taken."""

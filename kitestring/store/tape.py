@@ -36,6 +36,7 @@ from kitestring.domain.errors import DiskFailed, JournalDamaged
 from kitestring.domain.events import TimerFired
 from kitestring.domain.instants import Instant
 from kitestring.domain.ports import Frame, Manifest
+from kitestring.store.atomic_file import sync_folder
 
 MAGIC: Final = b"KITETAPE"
 VERSION: Final = 1
@@ -147,16 +148,21 @@ class FileTape(BlockTape):
         self._file = file
 
     @classmethod
-    def begin(cls, path: Path, manifest: Manifest) -> Self:
+    def begin(cls, path: Path, manifest: Manifest, *, durable: bool = False) -> Self:
         """Begin a new tape; an existing file is never overwritten.
 
-        Raises ``DiskFailed`` if the file cannot be made.
+        ``durable`` waits until its header is on disk: a tape without one cannot be gone on with, and
+        a live day that lost its power would be refused over it. Raises ``DiskFailed`` if the file
+        cannot be made.
         """
         head = header(manifest)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             file = path.open("xb", buffering=0)
             _write_whole(file, head)
+            if durable:
+                os.fsync(file.fileno())
+                sync_folder(path.parent)
         except OSError as error:
             raise DiskFailed(
                 f"The tape {path} cannot be begun: {error.strerror or error}.",

@@ -159,9 +159,10 @@ class MortalLedger(exchange_ledger.FileLedger):
 
     def append(self, record):
         """Append, with three chances to die."""
-        said = {"line": record.decode()}
+        line = exchange_ledger._checked(record, self._check)[0][:-1]
+        said = {"line": line.decode()}
         moments.now("before a ledger line", size=os.fstat(self._file).st_size, **said)
-        half = record[: len(record) // 2]
+        half = line[: len(line) // 2]
         moments.now("in a ledger line", before_dying=lambda: os.write(self._file, half), **said)
         super().append(record)
         moments.now("after a ledger line", **said)

@@ -65,6 +65,10 @@ class Life(msgspec.Struct):
     kill: tuple[str, int] | None = None
     flatten: bool = False
     """Leave with everything closed: the last start of a day."""
+    struck_after_s: float | None = None
+    """Wall seconds after its birth at which it is killed from outside, wherever it is."""
+    frozen_s: float = 0.0
+    """It is frozen so long first (SIGSTOP, SIGCONT), and killed only after that."""
 
 
 class Moments:
@@ -258,11 +262,23 @@ def unsettled(engine):
     )
 
 
+def struck(child, life):
+    """Its exit status; killed from outside if it still lived by then."""
+    time.sleep(life.struck_after_s)
+    if life.frozen_s:
+        os.kill(child, signal.SIGSTOP)
+        time.sleep(life.frozen_s)
+        os.kill(child, signal.SIGCONT)
+        time.sleep(life.struck_after_s)
+    os.kill(child, signal.SIGKILL)  # Nobody has waited for it yet: the number is still its own.
+    return os.waitpid(child, 0)[1]
+
+
 def forked(life):
     """A child that lives this life; its exit status."""
     child = os.fork()
     if child:
-        return os.waitpid(child, 0)[1]
+        return struck(child, life) if life.struck_after_s is not None else os.waitpid(child, 0)[1]
     code = 1
     try:
         log = os.open(f"{life.folder}/house.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
