@@ -19,12 +19,7 @@ import click
     type=click.Path(path_type=Path, dir_okay=False),
     help="File of the seeds that are done; with it a run goes on where it was stopped.",
 )
-@click.option(
-    "--everything", is_flag=True, help="Also the faults that are known to break the house."
-)
-def simulate(
-    *, seed: int | None, days: int, first: int, done: Path | None, everything: bool
-) -> None:
+def simulate(*, seed: int | None, days: int, first: int, done: Path | None) -> None:
     """Simulate trading days: the live house at the local exchange in virtual time, faults and crashes.
 
     Every day is judged by the exchange's own ledger. Exits with 1 if a promise was broken; the same
@@ -46,7 +41,7 @@ def simulate(
             hidden=seed is not None or not sys.stderr.isatty(),
         ) as bar:
             for each in bar:
-                day = lived(each, everything=everything)
+                day = lived(each)
                 bad += day.broken > 0
                 if day.broken or seed is not None:
                     click.echo("\n".join(day.lines))

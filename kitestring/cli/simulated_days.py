@@ -26,10 +26,10 @@ class LivedDay(msgspec.Struct, frozen=True, kw_only=True):
     """Its story, where a promise was broken."""
 
 
-def lived(seed: int, *, everything: bool = False) -> LivedDay:
+def lived(seed: int) -> LivedDay:
     """Live one day through and judge it."""
     try:
-        day = simulate(plan_of(seed, everything=everything))
+        day = simulate(plan_of(seed))
     except WorldBroke as error:
         lines = (f"Day {seed} broke the world: {error}.", f"See it again: {command(seed)}")
         return LivedDay(

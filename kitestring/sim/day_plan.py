@@ -26,7 +26,7 @@ from kitestring.exchange.desk.opening_account import OpeningChoice
 from kitestring.exchange.wire.faults import Fault
 from kitestring.market.sessions import sessions_for
 from kitestring.sim.dice import Dice
-from kitestring.sim.fault_swarm import AWAITED, LINE_KINDS, LineFault, fault_of, kinds_on
+from kitestring.sim.fault_swarm import LINE_KINDS, LineFault, fault_of, kinds_on
 from kitestring.sim.memory_network import Latency
 from kitestring.sim.power import Crash, Moment
 from kitestring.sim.random_market import MarketPlan, listed_on
@@ -140,8 +140,8 @@ def timetable() -> dict[Segment, Session]:
     }
 
 
-def plan_of(seed: int, *, everything: bool = False) -> DayPlan:
-    """The day of a seed; ``everything`` with the kinds of fault of which the house is known to break."""
+def plan_of(seed: int) -> DayPlan:
+    """The day of a seed."""
     dice = Dice(seed, "day")
     ours = dice.some_of(_OURS, dice.between(1, 4))
     rough = not dice.one_in(6)
@@ -163,11 +163,9 @@ def plan_of(seed: int, *, everything: bool = False) -> DayPlan:
         latency=dice.one_of((Latency(), Latency(0.01, 0.03), Latency(0.06, 0.1))),
         order_id_digits=dice.one_of(_DIGITS),
         faults=tuple(
-            fault
+            fault_of(swarm, kind, opens, CALM_S, names)
             for kind in kinds
             for _ in range(swarm.between(1, 2))
-            if (fault := fault_of(swarm, kind, opens, CALM_S, names)).kind not in AWAITED
-            or everything
         ),
         lines=_lines(Dice(seed, "lines")) if rough else (),
         crashes=_crashes(Dice(seed, "crashes")) if rough else (),

@@ -14,7 +14,6 @@ from kitestring.domain.instants import SECOND, Instant, ist_clock
 from kitestring.domain.verdicts import CancelOrder, HaltSession, ModifyOrder, PlaceOrder
 from kitestring.exchange.ledger import What
 from kitestring.sim.evidence import Evidence
-from kitestring.sim.fault_swarm import AWAITED
 from kitestring.sim.promises import Broken
 from kitestring.sim.promises_of_orders import short
 
@@ -40,14 +39,13 @@ def story(day: Evidence, found: list[Broken]) -> list[str]:
     lines += [f"✗ {ist_clock(each.at)}  {each.promise}: {each.sentence}." for each in found[:8]]
     if len(found) > 8:
         lines.append(f"  and {len(found) - 8} more")
-    awaited = any(fault.kind in AWAITED for fault in day.plan.faults)
-    lines += ["", f"See it again: {command(day.plan.seed, everything=awaited)}"]
+    lines += ["", f"See it again: {command(day.plan.seed)}"]
     return lines
 
 
-def command(seed: int, *, everything: bool = False) -> str:
+def command(seed: int) -> str:
     """What replays a day."""
-    return f"kitestring simulate --seed {seed}" + (" --everything" if everything else "")
+    return f"kitestring simulate --seed {seed}"
 
 
 def _made_of(day: Evidence) -> str:
