@@ -11,7 +11,7 @@ from kitestring.domain.events import OperatorCommand, OperatorWord
 from kitestring.domain.instants import MINUTE, NEVER, SECOND, Instant
 from kitestring.domain.orders import Purpose
 from kitestring.domain.verdicts import Blocked, HaltSession
-from kitestring.sim.day_plan import WELL_S, at
+from kitestring.sim.day_plan import WELL_S
 from kitestring.sim.evidence import Evidence
 from kitestring.sim.promises_of_orders import Found, short
 
@@ -103,9 +103,12 @@ def a_restart_changes_nothing(day: Evidence) -> Found:
         one, other = day.twice
         for key in sorted(one.keys() | other.keys()):
             if one.get(key) != other.get(key):
-                yield at(WELL_S), f"{key} differs between two recoveries"
+                yield day.plan.at(WELL_S), f"{key} differs between two recoveries"
     if day.restart_writes:
-        yield at(WELL_S), f"a restart without any news sent {day.restart_writes} order requests"
+        yield (
+            day.plan.at(WELL_S),
+            f"a restart without any news sent {day.restart_writes} order requests",
+        )
 
 
 def a_crash_loses_nothing(day: Evidence) -> Found:
@@ -116,7 +119,7 @@ def a_crash_loses_nothing(day: Evidence) -> Found:
     number = 0
     for no, _ in day.commits:
         if no != number + 1:
-            yield at(0), f"commit {number + 1} is missing"
+            yield day.plan.at(0), f"commit {number + 1} is missing"
         number = no
     if day.deaths and not day.ended and day.looks and not day.looks[-1].alive:
         open_now = [

@@ -46,15 +46,11 @@ from kitestring.exchange.wire.kite_server import FAILURES
 from kitestring.exchange.wire.rehearsal_stage import RehearsalStage
 from kitestring.exchange.wire.serving import Served
 from kitestring.market.charges import charge_book
+from kitestring.sim.day_calendar import BEGINS_S
 from kitestring.sim.day_plan import (
     CALM_S,
-    CLOSE_S,
-    DATE,
-    FLAT_S,
     WELL_S,
     DayPlan,
-    at,
-    timetable,
 )
 from kitestring.sim.event_trace import EventTrace
 from kitestring.sim.evidence import Death, Evidence, HouseOrder, Instrumental, Look, Sent
@@ -75,7 +71,7 @@ _SERVER: Final = ("127.0.0.1", PORT)
 LAST_S: Final = 3600.0
 """A day that has not ended by then never will."""
 _LIVES_MAX: Final = 100
-_AGAIN_S: Final = 8.0
+_AGAIN_S: Final = 20.0
 """After a start that failed: how long the person waits before the next."""
 _AGREES_WITHIN_S: Final = 6
 """Something may be on its way at the moment looked at; so long it may take to arrive."""
@@ -108,8 +104,8 @@ class World:
         self.artifacts = artifacts
         self.network = network
         self.power = Power(network, _SERVER)
-        self.clock = ExchangeClock(at(-20))
-        self.market = RandomMarket(plan.market, DATE, timetable())
+        self.clock = ExchangeClock(plan.at(BEGINS_S))
+        self.market = RandomMarket(plan.market, plan.date, plan.sessions)
         self.exchange = LocalExchange(
             ExchangeSettings(
                 seed=plan.seed,
@@ -121,7 +117,7 @@ class World:
             self.market,
             self.clock,
         )
-        # The rules say minutes before the close, which on this short day would be before its opening.
+        # The rules say minutes before the close, which on this short day is before its afternoon.
         floor = self.exchange.floor
         floor.rules = msgspec.structs.replace(floor.rules, square_off_us={})
         self.stage = RehearsalStage(
@@ -188,9 +184,9 @@ class World:
     # ── the house ────────────────────────────────────────────────────────────────────────────
 
     def _planned(self) -> LivePlan:
-        plan, sessions = self.plan, timetable()
+        plan, sessions = self.plan, self.plan.sessions
         settings = DaySettings(
-            date=DATE,
+            date=plan.date,
             capital=plan.capital,
             run_key=f"sim{plan.seed}",
             strategies=plan.strategies,
@@ -200,7 +196,7 @@ class World:
         shown = plan.instruments
         manifest = Manifest(
             name="Kite, simulated",
-            date=DATE,
+            date=plan.date,
             instruments=shown,
             sessions={each.segment: sessions[each.segment] for each in shown},
             digest="simulated",
@@ -217,7 +213,7 @@ class World:
             manifest=manifest,
             sessions={Segment(each): sessions[each] for each in manifest.sessions},
             definitions=definitions,
-            charge_book=charge_book(DATE),
+            charge_book=charge_book(plan.date),
             artifacts=self.artifacts,
             config_hash="c" * 64,
             live_capital=plan.capital,
@@ -226,7 +222,7 @@ class World:
     def _new_engine(self, *, first: bool) -> LiveEngine:
         async def ask(lines: Sequence[str], phrase: str) -> str | None:
             del lines
-            late = self.clock.now() >= at(CALM_S)
+            late = self.clock.now() >= self.plan.at(CALM_S)
             return phrase if first or self.plan.types_again or late else None
 
         def link(ears: Ears) -> object:
@@ -295,7 +291,7 @@ class World:
 
     async def until(self, seconds: float) -> None:
         """Wait for a moment of the day."""
-        await self.clock.wait_until(at(seconds))
+        await self.clock.wait_until(self.plan.at(seconds))
 
     async def pull_plugs(self) -> None:
         """Every planned crash, and none after the calm has begun."""
@@ -332,8 +328,10 @@ class World:
 
     async def look_around(self) -> None:
         """The looks a judge wants: when all must be well, when all must be flat, at the end."""
-        for label, seconds in (("well", WELL_S), ("flat", FLAT_S)):
-            await self.until(seconds)
+        moments = {self.plan.at(WELL_S): "well"}
+        moments |= dict.fromkeys(self.plan.flat_by.values(), "flat")
+        for moment, label in sorted(moments.items()):
+            await self.clock.wait_until(moment)
             for _ in range(_AGREES_WITHIN_S * 2):
                 look = self.look(label)
                 if self.agrees(look):
@@ -414,7 +412,7 @@ async def _played(world: World) -> Evidence:
         px = world.plan.market.closes[name]
         world.stage.reach.set_position(name, product, qty, px)
     world.foreign = world.account()
-    opened_s = asyncio.get_running_loop().time() + 20
+    opened_s = asyncio.get_running_loop().time() - BEGINS_S
     for line in world.plan.lines:
         world.network.strike(line.made(_SERVER, opened_s))
     tasks = [
@@ -430,7 +428,7 @@ async def _played(world: World) -> Evidence:
         )
     ]
     try:
-        await world.until(CLOSE_S + 30)
+        await world.until(world.plan.closes_s + 30)
         world.over = True
         for task in tasks:
             if not task.done():

@@ -21,7 +21,7 @@ from kitestring.sim.power import MortalJournal
 from kitestring.sim.simulated_day import simulate
 from kitestring.store.halt_file import HaltFile
 
-QUIET = 7
+QUIET = 22
 """A day on which nothing is asked to go wrong and much is traded."""
 
 
@@ -344,7 +344,7 @@ def test_a_halt_that_nobody_heeds_is_found(monkeypatch):
 
 
 def test_a_position_closed_by_hand_that_nobody_notices_is_found(monkeypatch):
-    plan = quiet(meddling=(Meddling(at_s=470, what="closes"),))
+    plan = quiet(meddling=(Meddling(at_s=1230, what="closes"),))
     day = simulate(plan)
     assert broken(day) == []
     booked = [
@@ -358,7 +358,7 @@ def test_a_position_closed_by_hand_that_nobody_notices_is_found(monkeypatch):
 
 
 def test_a_stop_withdrawn_by_hand_that_is_not_sent_again_is_found(monkeypatch):
-    plan = quiet(meddling=(Meddling(at_s=470, what="cancels the stop"),))
+    plan = quiet(meddling=(Meddling(at_s=1230, what="cancels the stop"),))
     day = simulate(plan)
     assert broken(day) == []
     assert any(

@@ -50,7 +50,8 @@ class ExchangeClock:
         self._speed: Speed = speed
         self._paused = False
         self._held_at: Instant = NEVER
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._waiting: dict[asyncio.Future[None], Instant] = {}
+        """Who waits, and until when; ``NEVER`` for any change at all."""
 
     @property
     def speed(self) -> Speed:
@@ -151,8 +152,9 @@ class ExchangeClock:
     def hold(self, at: Instant) -> None:
         """For the pump: the next event it has not shown yet; time does not pass it."""
         self._held_at = at
-        if self._waiting:
-            self.stir()
+        for waiting, until in self._waiting.items():
+            if (until <= at or until == NEVER) and not waiting.done():
+                waiting.set_result(None)
 
     def stir(self) -> None:
         """Something changed: whoever waits looks again."""
@@ -168,7 +170,7 @@ class ExchangeClock:
         """Wait until the loop's time has reached ``at``, or until something changes."""
         loop = asyncio.get_running_loop()
         changed: asyncio.Future[None] = loop.create_future()
-        self._waiting.add(changed)
+        self._waiting[changed] = at
         timer = None
         speed, left = self._speed, at - self.aim()
         if left > 0 and at < NEVER and not self._paused and not isinstance(speed, str):
@@ -176,7 +178,7 @@ class ExchangeClock:
         try:
             await changed
         finally:
-            self._waiting.discard(changed)
+            del self._waiting[changed]
             if timer is not None:
                 timer.cancel()
 
