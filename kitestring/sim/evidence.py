@@ -18,7 +18,9 @@ from kitestring.domain.ports import Commit
 from kitestring.domain.verdicts import PlaceOrder
 from kitestring.exchange.ledger import LedgerEntry, What
 from kitestring.exchange.wire.faults import Strike
+from kitestring.exchange.wire.wire_ledger import Line
 from kitestring.sim.day_plan import DayPlan
+from kitestring.sim.history import Card, History
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,10 +128,21 @@ class Evidence(msgspec.Struct, kw_only=True, dict=True):
     journal_head: str
     foreign: Mapping[str, int]
     """What was in the account before the house came."""
+    wire: list[Line] = []
+    """The exchange's record of its wire."""
+    records: list[bytes] = []
+    """Its ledger, line by line, as it was written."""
+    cards: tuple[Card, Card] = (Card(cash=0, realised=0, cost=0, net={}),) * 2
+    """The account before the first order and after the last."""
     broke: str = ""
     """How the house ended, where it did not end as a day ends."""
     ended: bool = False
     market_events: int = 0
+
+    @cached_property
+    def history(self) -> History:
+        """The day by the exchange alone."""
+        return History(self.wire, self.records, *self.cards)
 
     def facts(self) -> Iterator[tuple[Instant, Fact]]:
         """What the house recorded, in order."""

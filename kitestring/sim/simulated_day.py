@@ -54,6 +54,7 @@ from kitestring.sim.day_plan import (
 )
 from kitestring.sim.event_trace import EventTrace
 from kitestring.sim.evidence import Death, Evidence, HouseOrder, Instrumental, Look, Sent
+from kitestring.sim.history import card_of
 from kitestring.sim.memory_network import Network
 from kitestring.sim.persons_hand import PersonsHand
 from kitestring.sim.power import Moment, MortalJournal, Power, PowerCut
@@ -139,6 +140,7 @@ class World:
         self._settings = local_settings(f"http://127.0.0.1:{PORT}", api_key="kitestring")
         self._live_plan = self._planned()
         self.foreign: dict[str, int] = {}
+        self.opening = card_of(self.exchange)
 
     # ── the exchange ─────────────────────────────────────────────────────────────────────────
 
@@ -412,6 +414,7 @@ async def _played(world: World) -> Evidence:
         px = world.plan.market.closes[name]
         world.stage.reach.set_position(name, product, qty, px)
     world.foreign = world.account()
+    world.opening = card_of(world.exchange)
     opened_s = asyncio.get_running_loop().time() - BEGINS_S
     for line in world.plan.lines:
         world.network.strike(line.made(_SERVER, opened_s))
@@ -498,6 +501,9 @@ def _evidence(world: World) -> Evidence:
         twice=twice,
         journal_head=head,
         foreign=world.foreign,
+        wire=world.stage.ledger.lines(),
+        records=list(world.exchange.ledger.records),
+        cards=(world.opening, card_of(world.exchange)),
         broke=world.broke,
         ended=world.result is not None,
         market_events=world.market.events,

@@ -1,5 +1,7 @@
 """Every promise has a mistake that it must find: planted in the record of a good day, or in the house."""
 
+import json
+
 import msgspec
 import pytest
 
@@ -15,6 +17,7 @@ from kitestring.domain.positions import Fill
 from kitestring.domain.verdicts import Blocked, HaltPolicy, HaltSession, PlaceOrder
 from kitestring.exchange.ledger import What
 from kitestring.exchange.wire.faults import Fault
+from kitestring.exchange.wire.wire_ledger import Heard
 from kitestring.sim.day_plan import Halt, Meddling, plan_of
 from kitestring.sim.invariants import PROMISES, broken
 from kitestring.sim.power import MortalJournal
@@ -247,6 +250,55 @@ def took_what_is_others(day):
     return changed(day, foreign={**day.foreign, name: day.foreign.get(name, 0) + 7})
 
 
+def rewritten(day, rewrite):
+    """The exchange's ledger with every entry rewritten, as JSON."""
+    records = []
+    for record in day.records:
+        line = json.loads(record)
+        line["entries"] = [each for entry in line["entries"] for each in rewrite(entry)]
+        records.append(json.dumps(line).encode())
+    return changed(day, records=records)
+
+
+def invoked_again(day):
+    heard = next(e for e in day.wire if isinstance(e, Heard) and e.method == "POST")
+    return changed(day, wire=[*day.wire, changed(heard, n=10**6)])
+
+
+def unasked(day):
+    return changed(day, wire=[e for e in day.wire if not isinstance(e, Heard)])
+
+
+def a_trade_repeated(day):
+    return rewritten(day, lambda e: [e, e] if e["what"] == "TRADE" else [e])
+
+
+def a_share_from_nowhere(day):
+    before, after = day.cards
+    key = next(iter(after.net))
+    return changed(day, cards=(before, changed(after, net={**after.net, key: 1_000})))
+
+
+def a_unit_short(day):
+    before, after = day.cards
+    return changed(day, cards=(before, changed(after, cash=after.cash - 1)))
+
+
+def every_order_a_stop(day):
+    return rewritten(
+        day, lambda e: [{**e, "order_type": "SL"}] if e["what"] in ("PLACE", "REPLACED") else [e]
+    )
+
+
+def halted_all_day(day):
+    return changed(day, halted_at=day.plan.at(-60))
+
+
+def sent_in_the_evening(day):
+    late = 3600 * SECOND
+    return rewritten(day, lambda e: [{**e, "at": e["at"] + late}] if e["what"] == "PLACE" else [e])
+
+
 PLANTED = {
     "I1": not_on_disk,
     "I2": sent_again,
@@ -273,6 +325,14 @@ PLANTED = {
     "I19": remembers_otherwise,
     "I20": a_commit_lost,
     "ownership": took_what_is_others,
+    "H1": invoked_again,
+    "H2": unasked,
+    "H3": a_trade_repeated,
+    "H4": a_share_from_nowhere,
+    "H5": a_unit_short,
+    "H6": every_order_a_stop,
+    "H7": halted_all_day,
+    "H8": sent_in_the_evening,
 }
 
 
