@@ -134,6 +134,12 @@ class DayPlan(msgspec.Struct, frozen=True, kw_only=True):
         return not (self.faults or self.lines or self.crashes)
 
     @property
+    def slow(self) -> bool:
+        """Whether what was sent may arrive long afterwards."""
+        late = ("late_arrival", "no_answer")
+        return bool(self.lines) or any(fault.kind in late for fault in self.faults)
+
+    @property
     def instruments(self) -> tuple[Instrument, ...]:
         """What the house watches and trades."""
         named = dict.fromkeys(row.instrument for row in self.strategies)

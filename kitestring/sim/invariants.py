@@ -34,6 +34,8 @@ PROMISES: Final = tuple(
         ("I12", positions.protected),
         ("I12b", positions.flat_after_square_off),
         ("I13", positions.results_are_exact),
+        ("I12c", positions.naked_for_seconds_only),
+        ("I33", halts.recovered_within_a_minute),
         ("I14", halts.losses_end_entries),
         ("I14b", halts.unarmed_enters_nothing),
         ("I15", halts.a_halt_holds),
@@ -57,5 +59,7 @@ PROMISES: Final = tuple(
 
 def broken(evidence: Evidence) -> list[Broken]:
     """Every promise that was not kept, in the order in which it was broken."""
+    if evidence.stopped_by:  # The day ended there; what was still to come broke nothing.
+        return [Broken(promise=p, at=at, sentence=told) for p, at, told in evidence.stopped_by]
     found = [each for promise in PROMISES for each in promise.broken(evidence)]
     return sorted(found, key=lambda each: each.at)

@@ -9,7 +9,7 @@ from kitestring.broker.governor import Limits
 from kitestring.core.risk_engine import NOT_ARMED
 from kitestring.domain.events import OperatorCommand, OperatorWord
 from kitestring.domain.instants import MINUTE, NEVER, SECOND, Instant
-from kitestring.domain.orders import Purpose
+from kitestring.domain.orders import OrdStatus, Purpose
 from kitestring.domain.verdicts import Blocked, HaltSession
 from kitestring.sim.day_plan import WELL_S
 from kitestring.sim.evidence import Evidence
@@ -95,6 +95,25 @@ def a_reserve_for_exits(day: Evidence) -> Found:
     for sent in day.sent:
         if sent.status == _TOO_MANY and "too_many_requests" not in asked:
             yield sent.at, f"the exchange refused {short(sent.tag)}: too many requests"
+
+
+def recovered_within_a_minute(day: Evidence) -> Found:
+    """I33. Within a minute after the last fault the house runs, trusts the books and knows its orders.
+
+    An order that never arrived may be looked for longer: absence is proven by reads over time.
+    """
+    well = next((look for look in day.looks if look.label == "well"), None)
+    if well is None or day.ended:
+        return
+    if not well.alive:
+        yield well.at, f"a minute after the last fault the house does not run: {day.broke}"
+        return
+    if well.untrusted or well.wants_snapshot:
+        yield well.at, f"the books are not trusted yet: {well.untrusted or 'none was read'}"
+    arrived = {real.tag for real in day.real.values()}
+    for order in well.orders:
+        if order.status == OrdStatus.UNKNOWN and order.tag in arrived:
+            yield well.at, f"order {short(order.tag)} is at the exchange and still UNKNOWN with us"
 
 
 def a_restart_changes_nothing(day: Evidence) -> Found:

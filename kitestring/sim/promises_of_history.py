@@ -38,9 +38,11 @@ def endings_are_true(day: Evidence) -> Found:
     """H2. What was told ok is an order, what the exchange refused is none, and none comes unasked."""
     history = day.history
     by_tag = {order.tag: order for order in history.placed if order.tag}
+    # What the broker's risk desk rejects has a number and a row, and never reaches the floor.
+    rejected = {str(row["tag"]) for row in day.rows if row["status"] == "REJECTED"}
     for operation in history.operations:
         order = by_tag.get(operation.tag)
-        if operation.ending is Ending.OK and order is None:
+        if operation.ending is Ending.OK and order is None and operation.tag not in rejected:
             yield operation.at, f"{short(operation.tag)} was told ok and is no order"
         elif operation.ending is Ending.OK and order is not None:
             if order.order_id not in operation.told:
@@ -111,8 +113,7 @@ def a_cut_off_ends_growth(day: Evidence) -> Found:
 
 
 def _growth_after(day: Evidence, since: Mapping[InstrumentId, Instant], when: str) -> Found:
-    late = any(fault.kind in ("late_arrival", "no_answer") for fault in day.plan.faults)
-    grace = _LATE if day.plan.lines or late else _ON_THE_WAY
+    grace = _LATE if day.plan.slow else _ON_THE_WAY
     for trade, before, after in day.history.walks():
         begins = since.get(InstrumentId(trade.order.instrument))
         if begins is not None and trade.order.at > begins + grace and _grew(before, after):

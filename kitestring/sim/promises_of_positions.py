@@ -281,6 +281,19 @@ def _covered(day: Evidence, strategy: str, instrument: str, by: Instant) -> int:
     )
 
 
+def naked_for_seconds_only(day: Evidence) -> Found:
+    """I12, at every step. When nothing goes wrong no position is without its stop for five seconds."""
+    market = day.plan.market
+    if not day.plan.undisturbed or market.silences or market.locks or market.thin:
+        return
+    for each in day.naked:
+        if each.lasted > NAKED_MAX and f"{each.instrument}/MIS" not in _touched(day):
+            yield (
+                each.at,
+                f"{each.strategy} had {each.instrument} for {each.lasted / SECOND:g} s without a stop",
+            )
+
+
 def flat_after_square_off(day: Evidence) -> Found:
     """Design, square-off. A minute after the house's square-off nothing of ours is open there."""
     for look in day.looks:

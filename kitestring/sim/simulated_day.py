@@ -28,6 +28,7 @@ from kitestring.core.trading_core import TradingCore
 from kitestring.domain.errors import HouseError
 from kitestring.domain.events import OperatorWord
 from kitestring.domain.instruments import Segment
+from kitestring.domain.orders import OrdStatus
 from kitestring.domain.ports import Manifest
 from kitestring.engine.kite_link import open_kite
 from kitestring.engine.live_day import LiveDay
@@ -53,6 +54,7 @@ from kitestring.sim.day_plan import (
     DayPlan,
 )
 from kitestring.sim.event_trace import EventTrace
+from kitestring.sim.every_step import StepWatch, WatchedLedger
 from kitestring.sim.evidence import Death, Evidence, HouseOrder, Instrumental, Look, Sent
 from kitestring.sim.history import card_of
 from kitestring.sim.memory_network import Network
@@ -126,6 +128,12 @@ class World:
         )
         self.hand = PersonsHand(plan, self.exchange, self.stage, self.until)
         self.window = _Window()
+        self.watch = StepWatch(
+            lambda: self.window.day.core if self.window.day is not None else None,
+            slow=plan.slow,
+        )
+        self._watch_every_step()
+        self.recovered_s: float | None = None
         self.sent: list[Sent] = []
         self.looks: list[Look] = []
         self.deaths: list[Death] = []
@@ -141,6 +149,12 @@ class World:
         self._live_plan = self._planned()
         self.foreign: dict[str, int] = {}
         self.opening = card_of(self.exchange)
+
+    def _watch_every_step(self) -> None:
+        ledger = WatchedLedger(self.watch.stroke, self.exchange.ledger.records)
+        self.exchange.ledger = self.exchange.floor._ledger = ledger  # noqa: SLF001 - one object
+        self.power.before_commit.append(self.watch.intends)
+        self.power.after_commit.append(self.watch.committed)
 
     # ── the exchange ─────────────────────────────────────────────────────────────────────────
 
@@ -318,7 +332,7 @@ class World:
                 await asyncio.sleep(1)
             if self.window.day is not None:
                 self.window.day.order(OperatorWord.HALT, "simulated")
-        self.halted_at = self.clock.now()
+        self.halted_at = self.watch.halted_at = self.clock.now()
 
     async def heal(self) -> None:
         """The faults end; a person whose session died logs in again."""
@@ -330,6 +344,12 @@ class World:
 
     async def look_around(self) -> None:
         """The looks a judge wants: when all must be well, when all must be flat, at the end."""
+        await self.until(CALM_S)
+        for tried in range((WELL_S - CALM_S) * 2):
+            if self.result is not None or self.in_order(self.look("recovering")):
+                self.recovered_s = tried / 2
+                break
+            await asyncio.sleep(0.5)
         moments = {self.plan.at(WELL_S): "well"}
         moments |= dict.fromkeys(self.plan.flat_by.values(), "flat")
         for moment, label in sorted(moments.items()):
@@ -346,6 +366,14 @@ class World:
         day = self.window.day
         core = day.core if day is not None else None
         return look_at(label, self.clock.now(), core, self.account())
+
+    def in_order(self, look: Look) -> bool:
+        """Whether the house has recovered: it agrees, trusts the books, and knows every order's fate."""
+        return (
+            self.agrees(look)
+            and not look.untrusted
+            and not any(order.status == OrdStatus.UNKNOWN for order in look.orders)
+        )
 
     def agrees(self, look: Look) -> bool:
         """Whether the house's positions are the exchange's, and nothing is on its way."""
@@ -396,6 +424,7 @@ def look_at(label: str, now: int, core: TradingCore | None, account: dict[str, i
         equity=int(core.equity),
         marks={name: int(view.last_px) for name, view in core.market.views.items()},
         wants_snapshot=core.wants_snapshot,
+        untrusted=core.state.untrusted,
         frozen=tuple(core.view.state.frozen),
     )
 
@@ -418,7 +447,7 @@ async def _played(world: World) -> Evidence:
     opened_s = asyncio.get_running_loop().time() - BEGINS_S
     for line in world.plan.lines:
         world.network.strike(line.made(_SERVER, opened_s))
-    tasks = [
+    tasks: list[asyncio.Task[object]] = [
         asyncio.create_task(each, name=name)
         for name, each in (
             ("house keeper", world.keep_house()),
@@ -431,7 +460,10 @@ async def _played(world: World) -> Evidence:
         )
     ]
     try:
-        await world.until(world.plan.closes_s + 30)
+        closing = asyncio.create_task(world.until(world.plan.closes_s + 30), name="close")
+        breaking = asyncio.create_task(world.watch.broke.wait(), name="first broken step")
+        await asyncio.wait((closing, breaking), return_when=asyncio.FIRST_COMPLETED)
+        tasks += [closing, breaking]
         world.over = True
         for task in tasks:
             if not task.done():
@@ -504,6 +536,10 @@ def _evidence(world: World) -> Evidence:
         wire=world.stage.ledger.lines(),
         records=list(world.exchange.ledger.records),
         cards=(world.opening, card_of(world.exchange)),
+        naked=tuple(world.watch.naked),
+        steps=world.watch.steps,
+        stopped_by=tuple(world.watch.found),
+        recovered_s=world.recovered_s,
         broke=world.broke,
         ended=world.result is not None,
         market_events=world.market.events,
