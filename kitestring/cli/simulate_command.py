@@ -19,7 +19,15 @@ import click
     type=click.Path(path_type=Path, dir_okay=False),
     help="File of the seeds that are done; with it a run goes on where it was stopped.",
 )
-def simulate(*, seed: int | None, days: int, first: int, done: Path | None) -> None:
+@click.option(
+    "--without",
+    "left_out",
+    multiple=True,
+    help="With --seed: leave this out of the day, as a broken day's story names it.",
+)
+def simulate(
+    *, seed: int | None, days: int, first: int, done: Path | None, left_out: tuple[str, ...]
+) -> None:
     """Simulate trading days: the live house at the local exchange in virtual time, faults and crashes.
 
     Every day is judged by the exchange's own ledger. Exits with 1 if a promise was broken; the same
@@ -27,6 +35,8 @@ def simulate(*, seed: int | None, days: int, first: int, done: Path | None) -> N
     """
     from kitestring.cli.simulated_days import DayFile, lived  # noqa: PLC0415 - --help must be fast
 
+    if left_out and seed is None:
+        raise click.UsageError("--without goes with --seed: every day has other parts.")
     seeds = [seed] if seed is not None else list(range(first, first + days))
     file = DayFile(done) if done is not None else None
     waiting = [each for each in seeds if file is None or not file.holds(each)]
@@ -41,7 +51,7 @@ def simulate(*, seed: int | None, days: int, first: int, done: Path | None) -> N
             hidden=seed is not None or not sys.stderr.isatty(),
         ) as bar:
             for each in bar:
-                day = lived(each)
+                day = lived(each, left_out) if left_out else lived(each)
                 bad += day.broken > 0
                 if day.broken or seed is not None:
                     click.echo("\n".join(day.lines))

@@ -81,8 +81,9 @@ class StepWatch:
     def _placed(self, entry: LedgerEntry) -> None:
         tag = entry.journey
         command = self._intents.get(tag)
-        if tag in self._tags:
+        if tag and tag in self._tags:
             self._break("I2 at most one", entry.at, f"the exchange has two orders of {tag}")
+            return
         if not tag:
             return
         self._tags.add(tag)
