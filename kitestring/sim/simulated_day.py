@@ -132,7 +132,10 @@ class World:
             lambda: self.window.day.core if self.window.day is not None else None,
             slow=plan.slow,
         )
-        self._watch_every_step()
+        ledger = WatchedLedger(self.watch.stroke, self.exchange.ledger.records)
+        self.exchange.ledger = self.exchange.floor._ledger = ledger  # noqa: SLF001 - one object
+        self.power.before_commit.append(self.watch.intends)
+        self.power.after_commit.append(self.watch.committed)
         self.recovered_s: float | None = None
         self.sent: list[Sent] = []
         self.looks: list[Look] = []
@@ -149,12 +152,6 @@ class World:
         self._live_plan = self._planned()
         self.foreign: dict[str, int] = {}
         self.opening = card_of(self.exchange)
-
-    def _watch_every_step(self) -> None:
-        ledger = WatchedLedger(self.watch.stroke, self.exchange.ledger.records)
-        self.exchange.ledger = self.exchange.floor._ledger = ledger  # noqa: SLF001 - one object
-        self.power.before_commit.append(self.watch.intends)
-        self.power.after_commit.append(self.watch.committed)
 
     # ── the exchange ─────────────────────────────────────────────────────────────────────────
 
