@@ -26,7 +26,8 @@ from kitestring.exchange.ledger import What
 from kitestring.exchange.wire.fault_kinds import Value
 from kitestring.exchange.wire.faults import Fault, When
 from kitestring.exchange.wire.raw_answer import Answer
-from kitestring.sim.day_plan import CALM_S, CAPITAL, OPENS, DayPlan, HandTrade, at
+from kitestring.sim.day_calendar import CLOSE_S, at, opens
+from kitestring.sim.day_plan import CAPITALS, DayPlan, HandTrade
 from kitestring.sim.day_story import story
 from kitestring.sim.dice import Dice
 from kitestring.sim.evidence import Evidence
@@ -52,7 +53,9 @@ _CLOSES: Final = {
 }  # fmt: skip
 _BY_HAND: Final = "NSE:ICICIBANK"
 _ROUTES: Final = ("POST /orders/*", "POST /orders/*", "changes", "writes")
-_OPENS_AT: Final = (OPENS + IST_OFFSET) % A_DAY
+CALM_S: Final = 600
+"""Seconds after the opening: from now on every answer arrives."""
+_OPENS_AT: Final = (opens() + IST_OFFSET) % A_DAY
 _RELAXED: Final = RiskSettings(
     max_daily_loss_pct=0.5,
     max_symbol_loss_pct=None,
@@ -154,8 +157,8 @@ def plan_of(number: int) -> DayPlan:
             seed=number,
             names=tuple(InstrumentId(name) for name in watched),
             closes=closes,
-            opens_at=OPENS,
-            ends_at=at(840),
+            opens_at=opens(),
+            ends_at=at(CLOSE_S),
             step_s=dice.one_of((2, 3)),
             sd_bp=dice.one_of((1, 3, 8)),
             jump_one_in=dice.one_of((0, 150)),
@@ -164,7 +167,7 @@ def plan_of(number: int) -> DayPlan:
         ),
         strategies=tuple(_strategy(dice, place, name) for place, name in enumerate(names)),
         risk=_RELAXED,
-        capital=CAPITAL,
+        capital=CAPITALS[0],
         account=OpeningChoice(cash=money(20_000_000)),
         foreign=(),
         hand=tuple(
@@ -323,7 +326,9 @@ def twice(day: Evidence) -> list[tuple[Instant, str]]:
 def unsettled(day: Evidence) -> list[tuple[Instant, str]]:
     """Every order the exchange took and of which our journal ends with something else, or nothing."""
     if not day.ended:
-        return [(at(900), f"the house did not live its day to the end: {day.broke or 'no reason'}")]
+        return [
+            (at(CLOSE_S), f"the house did not live its day to the end: {day.broke or 'no reason'}")
+        ]
     decode = msgpack.Decoder(Order).decode
     kept: dict[ClOrdId, Order] = {}
     for _, commit in day.commits:

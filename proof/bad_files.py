@@ -26,7 +26,7 @@ from kitestring.domain.ports import Commit, Manifest
 from kitestring.domain.ticks import Tick, TickFrame
 from kitestring.engine.control_words import Asked
 from kitestring.exchange.wire.fault_script import load_script
-from kitestring.sim.day_plan import DATE, OPENS
+from kitestring.sim.day_calendar import DATE, opens
 from kitestring.store.guard_journal import FILE_NAME, GuardJournal, GuardLine
 from kitestring.store.halt_file import HaltedBy, HaltFile
 from kitestring.store.journal import SqliteJournal, read_commits, verify
@@ -183,11 +183,12 @@ def _values_swapped(chance: Chance, good: bytes) -> bytes:
 
 # ── tapes ────────────────────────────────────────────────────────────────────────────────────────
 
+_OPENS: Final = opens()
 _MANIFEST: Final = Manifest(name="proof", date=DATE, instruments=(), sessions={}, digest="proof")
 
 
 def _frame(number: int) -> TickFrame:
-    at = OPENS + number * SECOND
+    at = _OPENS + number * SECOND
     tick = Tick(InstrumentId("NSE:INFY"), at, Price(15_000_000 + number * 500), number)
     return TickFrame(at, (tick,))
 
@@ -200,7 +201,7 @@ def _good_tape() -> tuple[bytes, tuple[object, ...]]:
         for number in range(1, 40):
             tape.append_frame(number, _frame(number))
             if number % 7 == 0:
-                tape.append_timer(number, OPENS + number * SECOND)
+                tape.append_timer(number, _OPENS + number * SECOND)
             if number % 10 == 0:
                 tape.mark()
         tape.close()
@@ -251,11 +252,11 @@ def _forged_tape(chance: Chance) -> bytes:
 def _commit(number: int) -> Commit:
     return Commit(
         inbox=number,
-        at=OPENS + number,
+        at=_OPENS + number,
         feed_position=number,
         tape_offset=number,
         tape_hash="0" * 32,
-        facts=(Note(at=OPENS + number, kind="proof", sentence=f"number {number}"),),
+        facts=(Note(at=_OPENS + number, kind="proof", sentence=f"number {number}"),),
         cells={"order/1": encode_cell({"number": number})},
     )
 
@@ -329,13 +330,13 @@ def _guard_lines(chance: Chance, place: Path) -> str:
 
 def _halt(chance: Chance, place: Path) -> str:
     halts = HaltFile(place)
-    good = halts.write(HaltedBy.GUARD, "proof", OPENS)
+    good = halts.write(HaltedBy.GUARD, "proof", _OPENS)
     body = msgspec.json.encode(good)
     bent = bent_json(chance, msgspec.to_builtins(good))
     halts.path.write_bytes(bent if chance.one_in(2) else bent_bytes(chance, body))
     if not halts.stands or halts.read() is None:
         return "a HALT file that stands does not halt"
-    again = halts.write(HaltedBy.OPERATOR, "again", OPENS, flatten=True)
+    again = halts.write(HaltedBy.OPERATOR, "again", _OPENS, flatten=True)
     if not again.flatten or not halts.stands:
         return "a halt over a damaged one does not stand"
     lifted = halts.lift()

@@ -16,7 +16,8 @@ from kitestring.domain.instants import DAY as A_DAY
 from kitestring.domain.instants import IST_OFFSET, SECOND
 from kitestring.exchange.wire.fault_kinds import KINDS, Place
 from kitestring.exchange.wire.faults import Fault, When
-from kitestring.sim.day_plan import CALM_S, OPENS, DayPlan, plan_of
+from kitestring.sim.day_calendar import CALM_S, opens
+from kitestring.sim.day_plan import DayPlan, plan_of
 from kitestring.sim.day_story import story
 from kitestring.sim.dice import Dice
 from kitestring.sim.evidence import Evidence
@@ -103,10 +104,10 @@ def narrowed(plan: DayPlan, kinds: tuple[str, str]) -> DayPlan:
 
 def _fault(dice: Dice, kind: str, meeting: int, names: tuple[str, ...]) -> Fault:
     spec = KINDS[kind]
-    opens = (OPENS + IST_OFFSET) % A_DAY
-    drawn = fault_of(dice, spec, opens, CALM_S, names)
-    since = opens + (meeting - dice.below(15)) * SECOND
-    until = min(since + dice.between(30, 75) * SECOND, opens + CALM_S * SECOND)
+    opening = (opens() + IST_OFFSET) % A_DAY
+    drawn = fault_of(dice, spec, opening, CALM_S, names)
+    since = opening + (meeting - dice.below(15)) * SECOND
+    until = min(since + dice.between(30, 75) * SECOND, opening + CALM_S * SECOND)
     if spec.place is Place.DAY:
         when = When(since=since, until=until)
     elif spec.lasts:

@@ -21,7 +21,7 @@ from kitestring.exchange.wire.feed_routes import add_feed
 from kitestring.exchange.wire.kite_server import FAILURES
 from kitestring.exchange.wire.rehearsal_stage import RehearsalStage
 from kitestring.exchange.wire.serving import Served
-from kitestring.sim.day_plan import DATE, OPENS, at, timetable
+from kitestring.sim.day_calendar import DATE, at, opens, timetable
 from kitestring.sim.memory_network import Network
 from kitestring.sim.random_market import MarketPlan, RandomMarket
 from kitestring.sim.virtual_world import live
@@ -74,7 +74,7 @@ async def _served(play: Callable[[ServedWorld], Awaitable[_T]], seed: int, port:
             seed=seed,
             names=tuple(InstrumentId(name) for name in NAMES),
             closes={n: price(px) for n, px in zip(NAMES, _CLOSES, strict=True)},
-            opens_at=OPENS,
+            opens_at=opens(),
             ends_at=at(600),
             step_s=1,
             sd_bp=2,

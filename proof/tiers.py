@@ -16,11 +16,14 @@ from proof import (
     long_day,
     same_seed,
     sigkills,
+    simulated_days,
     state_machines,
 )
 from proof.tier import Tier
 
 TIERS: Final[tuple[Tier, ...]] = (
+    simulated_days.TIER,
+    same_seed.TIER,
     exit_paths.TIER,
     state_machines.TIER,
     ambiguity.TIER,
@@ -28,7 +31,6 @@ TIERS: Final[tuple[Tier, ...]] = (
     crash_points.TIER,
     damaged_files.TIER,
     full_disks.TIER,
-    same_seed.TIER,
     fault_pairs.TIER,
     sigkills.TIER,
     broken_lines.TIER,

@@ -20,10 +20,13 @@ import click
     help="File of the seeds that are done; with it a run goes on where it was stopped.",
 )
 @click.option(
-    "--everything", is_flag=True, help="Also the faults that are known to break the house."
+    "--without",
+    "left_out",
+    multiple=True,
+    help="With --seed: leave this out of the day, as a broken day's story names it.",
 )
 def simulate(
-    *, seed: int | None, days: int, first: int, done: Path | None, everything: bool
+    *, seed: int | None, days: int, first: int, done: Path | None, left_out: tuple[str, ...]
 ) -> None:
     """Simulate trading days: the live house at the local exchange in virtual time, faults and crashes.
 
@@ -32,6 +35,8 @@ def simulate(
     """
     from kitestring.cli.simulated_days import DayFile, lived  # noqa: PLC0415 - --help must be fast
 
+    if left_out and seed is None:
+        raise click.UsageError("--without goes with --seed: every day has other parts.")
     seeds = [seed] if seed is not None else list(range(first, first + days))
     file = DayFile(done) if done is not None else None
     waiting = [each for each in seeds if file is None or not file.holds(each)]
@@ -46,7 +51,7 @@ def simulate(
             hidden=seed is not None or not sys.stderr.isatty(),
         ) as bar:
             for each in bar:
-                day = lived(each, everything=everything)
+                day = lived(each, left_out) if left_out else lived(each)
                 bad += day.broken > 0
                 if day.broken or seed is not None:
                     click.echo("\n".join(day.lines))

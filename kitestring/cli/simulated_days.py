@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
+from kitestring.domain.errors import ConfigError
 from kitestring.sim.day_plan import plan_of
 from kitestring.sim.day_story import command, story
+from kitestring.sim.fewest_faults import fewest, parts, without
 from kitestring.sim.invariants import broken
 from kitestring.sim.simulated_day import WorldBroke, simulate
 
@@ -26,12 +29,26 @@ class LivedDay(msgspec.Struct, frozen=True, kw_only=True):
     """Its story, where a promise was broken."""
 
 
-def lived(seed: int, *, everything: bool = False) -> LivedDay:
-    """Live one day through and judge it."""
+def lived(seed: int, left_out: Sequence[str] = ()) -> LivedDay:
+    """Live one day through and judge it; what breaks is told with the faults that matter only.
+
+    Raises ``ConfigError`` where the day has no such part to leave out.
+    """
+    plan = plan_of(seed)
     try:
-        day = simulate(plan_of(seed, everything=everything))
+        plan = without(plan, left_out)
+    except KeyError as error:
+        has = ", ".join(parts(plan)) or "nothing that can be left out"
+        raise ConfigError(
+            f"day {seed} has no {error.args[0]}", do=f"its parts are: {has}"
+        ) from error
+    try:
+        day = simulate(plan)
     except WorldBroke as error:
-        lines = (f"Day {seed} broke the world: {error}.", f"See it again: {command(seed)}")
+        lines = (
+            f"Day {seed} broke the world: {error}.",
+            f"See it again: {command(seed, left_out)}",
+        )
         return LivedDay(
             seed=seed,
             broken=1,
@@ -47,7 +64,10 @@ def lived(seed: int, *, everything: bool = False) -> LivedDay:
     for strike in day.strikes:
         faults[strike.kind] = faults.get(strike.kind, 0) + 1
     orders = sum(order.owner == "ours" for order in day.real.values())
-    told = story(day, found)
+    told = story(day, found, left_out)
+    if found:
+        least = fewest(plan, found)
+        told = story(least.day, least.found, (*left_out, *least.without))
     if not found:
         told.append(
             f"{day.market_events} ticks, {orders} orders, {sum(faults.values())} faults,"

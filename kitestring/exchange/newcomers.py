@@ -57,6 +57,11 @@ class Newcomers:
         self._waiting: deque[tuple[InstrumentId, Instant]] = deque()
 
     @property
+    def have_mornings(self) -> bool:
+        """Whether the market can say how anything's day has been; if not, none is ever waited for."""
+        return self._memory is not None
+
+    @property
     def waiting(self) -> int:
         """Instruments whose morning is not on the board yet."""
         return len(self._waiting)

@@ -1,15 +1,15 @@
 """Everything a simulated day is made of, drawn from its seed before it begins.
 
-Market, strategies, account, limits of risk, delays, faults, pulled plugs and the person who trades
-by hand beside the house. The day's calendar is whole and short: entries stop, intraday positions are
-squared off and the market closes as on any day, only after minutes instead of hours. Faults are over
-at ``CALM_S``; from then on the day must be in order within a minute.
+Date, market, strategies, capital, account, limits of risk, delays, faults, pulled plugs and the person
+who trades by hand beside the house. The calendar is ``day_calendar``'s: whole and short. Faults are
+over at ``CALM_S``; from then on the day must be in order within a minute.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, Literal
 
@@ -18,41 +18,67 @@ import msgspec
 from kitestring.core.settings import RiskSettings, StrategySettings
 from kitestring.domain.ids import InstrumentId, StrategyId
 from kitestring.domain.instants import DAY as A_DAY
-from kitestring.domain.instants import IST_OFFSET, SECOND, Instant, instant
-from kitestring.domain.instruments import Instrument, Segment
+from kitestring.domain.instants import IST_OFFSET, SECOND, Instant
+from kitestring.domain.instruments import Instrument, InstrumentKind, Segment
 from kitestring.domain.money import Money, Price, money, price
-from kitestring.domain.sessions import Phase, PhaseKind, Session
+from kitestring.domain.sessions import Session
 from kitestring.exchange.desk.opening_account import OpeningChoice
 from kitestring.exchange.wire.faults import Fault
-from kitestring.market.sessions import sessions_for
+from kitestring.sim.day_calendar import (
+    BEGINS_S,
+    CALM_S,
+    CLOSE_S,
+    CUTOFF_S,
+    DATE,
+    DATES,
+    FLAT_AFTER_S,
+    QUIET_S,
+    SQUARE_OFF_S,
+    WELL_S,
+    at,
+    closes_s,
+    opens,
+    timetable,
+)
 from kitestring.sim.dice import Dice
-from kitestring.sim.fault_swarm import AWAITED, LINE_KINDS, LineFault, fault_of, kinds_on
+from kitestring.sim.fault_swarm import LINE_KINDS, LineFault, fault_of, kinds_on
 from kitestring.sim.memory_network import Latency
 from kitestring.sim.power import Crash, Moment
-from kitestring.sim.random_market import MarketPlan, listed_on
+from kitestring.sim.random_market import MarketPlan, Span, listed_on
 
-DATE: Final = dt.date(2026, 11, 20)
-OPENS: Final = instant(DATE, dt.time(9, 15))
-CALM_S: Final = 480
-"""Seconds after the opening: every fault is over, plugs stay in."""
-WELL_S: Final = CALM_S + 50
-"""By now, within a minute, the house must be in order again, without help; no bar closes here."""
-CUTOFF_S: Final = 720
-SQUARE_OFF_S: Final = 750
-FLAT_S: Final = SQUARE_OFF_S + 60
-CLOSE_S: Final = 840
-_CLOSES: Final = MappingProxyType(
+__all__ = [
+    "CALM_S", "CLOSE_S", "CUTOFF_S", "DATE", "SQUARE_OFF_S", "WELL_S", "DayPlan", "Halt",
+    "HandTrade", "Meddling", "at", "plan_of", "timetable",
+]  # fmt: skip
+_SHARES: Final = MappingProxyType(
     {
         "NSE:INFY": "1500.00", "NSE:SBIN": "800.00", "NSE:TCS": "3200.00",
         "NSE:RELIANCE": "1400.00", "NSE:HDFCBANK": "980.00", "NSE:ICICIBANK": "1300.00",
-        "NFO:NIFTY26NOVFUT": "25500.00", "NFO:BANKNIFTY26NOVFUT": "57600.00",
     }
 )  # fmt: skip
-_OURS: Final = tuple(name for name in _CLOSES if name not in ("NSE:ICICIBANK", "NSE:HDFCBANK"))
+_FUTURES: Final = MappingProxyType({"NIFTY": "25500.00", "BANKNIFTY": "57600.00"})
+_OPTION: Final = "180.00"
 _THE_PERSONS: Final = ("NSE:ICICIBANK", "NSE:HDFCBANK")
 """What the person at the phone trades; the house never does."""
+
+
+@lru_cache(maxsize=8)
+def closes_on(date: dt.date) -> Mapping[InstrumentId, Price]:
+    """Yesterday's closes of what may be traded on a day: shares, near futures, two options."""
+    found = {InstrumentId(name): price(close) for name, close in _SHARES.items()}
+    listed = listed_on(date).values()
+    for name, close in _FUTURES.items():
+        futures = [e for e in listed if e.kind is InstrumentKind.FUTURE and e.name == name]
+        nearest = min(futures, key=lambda each: each.expiry or dt.date.max)
+        found[nearest.id] = price(close)
+    for each in listed:
+        if each.strike is not None:
+            found[each.id] = price(_OPTION)
+    return MappingProxyType(found)
+
+
 _DIGITS: Final[tuple[Literal[15, 19, "both"], ...]] = (15, 19, "both")
-CAPITAL: Final = money("10000000")
+CAPITALS: Final = tuple(money(each) for each in ("10000000", "10000000", "2500000", "30000000"))
 
 
 class HandTrade(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +109,7 @@ class DayPlan(msgspec.Struct, frozen=True, kw_only=True):
     """A day, before it begins. The same seed draws the same plan."""
 
     seed: int
+    date: dt.date = DATE
     market: MarketPlan
     strategies: tuple[StrategySettings, ...]
     risk: RiskSettings
@@ -107,67 +134,70 @@ class DayPlan(msgspec.Struct, frozen=True, kw_only=True):
         return not (self.faults or self.lines or self.crashes)
 
     @property
+    def slow(self) -> bool:
+        """Whether what was sent may arrive long afterwards."""
+        late = ("late_arrival", "no_answer")
+        return bool(self.lines) or any(fault.kind in late for fault in self.faults)
+
+    @property
     def instruments(self) -> tuple[Instrument, ...]:
         """What the house watches and trades."""
         named = dict.fromkeys(row.instrument for row in self.strategies)
-        return tuple(listed_on(DATE)[name] for name in named)
+        return tuple(listed_on(self.date)[name] for name in named)
+
+    def at(self, seconds: float) -> Instant:
+        """An instant so many seconds after this day's opening."""
+        return at(seconds, self.date)
+
+    @property
+    def sessions(self) -> dict[Segment, Session]:
+        """The day's sessions."""
+        return timetable(self.date)
+
+    @property
+    def closes_s(self) -> int:
+        """When the last of it closes, in seconds after the opening."""
+        return closes_s(self.date)
+
+    @property
+    def flat_by(self) -> dict[InstrumentId, Instant]:
+        """When nothing of the house's may be open any more, by instrument."""
+        sessions = self.sessions
+        after = FLAT_AFTER_S * SECOND
+        return {each.id: sessions[each.segment].square_off_at + after for each in self.instruments}
 
 
-def at(seconds: float) -> Instant:
-    """An instant so many seconds after the opening."""
-    return OPENS + round(seconds * SECOND)
-
-
-def timetable() -> dict[Segment, Session]:
-    """The short day's sessions, of the house and of the exchange alike."""
-    phases = (
-        Phase(PhaseKind.PRE_OPEN, at(-900), at(-420)),
-        Phase(PhaseKind.BUFFER, at(-420), OPENS),
-        Phase(PhaseKind.CONTINUOUS, OPENS, at(CLOSE_S)),
-        Phase(PhaseKind.POST_CLOSE, at(CLOSE_S + 600), at(CLOSE_S + 1800)),
-    )
-    return {
-        segment: Session(
-            date=DATE,
-            segment=segment,
-            open_at=OPENS,
-            close_at=at(CLOSE_S),
-            entry_cutoff_at=at(CUTOFF_S),
-            square_off_at=at(SQUARE_OFF_S),
-            phases=phases,
-        )
-        for segment in sessions_for(DATE)
-    }
-
-
-def plan_of(seed: int, *, everything: bool = False) -> DayPlan:
-    """The day of a seed; ``everything`` with the kinds of fault of which the house is known to break."""
+def plan_of(seed: int) -> DayPlan:
+    """The day of a seed."""
     dice = Dice(seed, "day")
-    ours = dice.some_of(_OURS, dice.between(1, 4))
+    date = Dice(seed, "date").one_of(DATES)
+    closes = closes_on(date)
+    mine = [name for name in closes if name not in _THE_PERSONS]
+    ours = dice.some_of(mine, dice.between(1, 4))
     rough = not dice.one_in(6)
     swarm = Dice(seed, "swarm")
-    names = tuple(ours)
-    opens = (OPENS + IST_OFFSET) % A_DAY
+    opening = (opens(date) + IST_OFFSET) % A_DAY
     kinds = kinds_on(swarm, swarm.between(1, 7)) if rough else []
     halts = dice.one_in(8)
+    people = tuple(InstrumentId(name) for name in _THE_PERSONS)
+    capital = Dice(seed, "capital").one_of(CAPITALS)
     return DayPlan(
         seed=seed,
-        market=_market(seed, (*ours, *_THE_PERSONS)),
-        strategies=_strategies(Dice(seed, "strategies"), names),
+        date=date,
+        market=_market(seed, date, (*ours, *people)),
+        strategies=_strategies(Dice(seed, "strategies"), date, tuple(ours)),
         risk=_risk(Dice(seed, "risk")),
-        capital=CAPITAL,
-        account=OpeningChoice(cash=money(20_000_000)),
-        foreign=_foreign(Dice(seed, "foreign"), names),
+        capital=capital,
+        account=OpeningChoice(cash=Money(int(capital) * 2)),
+        foreign=_foreign(Dice(seed, "foreign"), date, tuple(ours)),
         hand=_hand(Dice(seed, "hand")),
         meddling=_meddling(Dice(seed, "meddling")),
         latency=dice.one_of((Latency(), Latency(0.01, 0.03), Latency(0.06, 0.1))),
         order_id_digits=dice.one_of(_DIGITS),
         faults=tuple(
-            fault
+            fault_of(swarm, kind, opening, CALM_S, tuple(ours))
             for kind in kinds
             for _ in range(swarm.between(1, 2))
-            if (fault := fault_of(swarm, kind, opens, CALM_S, names)).kind not in AWAITED
-            or everything
         ),
         lines=_lines(Dice(seed, "lines")) if rough else (),
         crashes=_crashes(Dice(seed, "crashes")) if rough else (),
@@ -176,32 +206,48 @@ def plan_of(seed: int, *, everything: bool = False) -> DayPlan:
     )
 
 
-def _market(seed: int, names: tuple[str, ...]) -> MarketPlan:
+def _market(seed: int, date: dt.date, names: tuple[InstrumentId, ...]) -> MarketPlan:
     dice = Dice(seed, "market")
-    silences: list[tuple[Instant, Instant]] = []
+    silences, locks = [], []
     if dice.one_in(3):
-        start = at(dice.between(30, CALM_S - 90))
-        silences.append((start, start + dice.between(10, 50) * SECOND))
-    closes: Mapping[str, Price] = {name: price(_CLOSES[name]) for name in names}
+        start = at(dice.between(30, CALM_S - 90), date)
+        silences.append(Span(start=start, end=start + dice.between(10, 50) * SECOND))
+    if dice.one_in(4):
+        start = at(dice.between(30, CALM_S - 200), date)
+        end = start + dice.between(30, 180) * SECOND
+        silences.append(Span(start=start, end=end, name=dice.one_of(names)))
+    if dice.one_in(4):
+        start = at(dice.between(30, CALM_S - 130), date)
+        end = start + dice.between(10, 120) * SECOND
+        side = dice.one_of((1, -1))
+        locks.append(Span(start=start, end=end, name=dice.one_of(names), side=side))
+    closes = closes_on(date)
     return MarketPlan(
         seed=seed,
-        names=tuple(InstrumentId(name) for name in names),
-        closes=closes,
-        opens_at=OPENS,
-        ends_at=at(CLOSE_S),
-        step_s=dice.one_of((1, 2, 3)),
+        names=names,
+        closes={name: closes[name] for name in names},
+        opens_at=opens(date),
+        ends_at=at(closes_s(date), date),
+        step_s=dice.one_of((1, 2, 2, 3)),
+        burst=dice.one_of((1, 2, 3)),
         sd_bp=dice.one_of((1, 3, 8)),
         jump_one_in=dice.one_of((0, 150, 60)),
         thin=dice.one_in(3),
+        gap_bp=dice.one_of((0, 30, 300)),
+        quiet=(Span(start=at(QUIET_S[0], date), end=at(QUIET_S[1], date)),),
+        quiet_step_s=dice.one_of((3, 6, 15)),
         silences=tuple(silences),
+        locks=tuple(locks),
     )
 
 
-def _strategies(dice: Dice, names: tuple[str, ...]) -> tuple[StrategySettings, ...]:
+def _strategies(
+    dice: Dice, date: dt.date, names: tuple[InstrumentId, ...]
+) -> tuple[StrategySettings, ...]:
     rows = []
     for place in range(dice.between(1, 3)):
         name = dice.one_of(names)
-        instrument = listed_on(DATE)[InstrumentId(name)]
+        instrument = listed_on(date)[name]
         lots = dice.between(1, 3) * (1 if instrument.lot_size > 1 else 40)
         if instrument.freeze_qty and dice.one_in(6):
             lots = instrument.freeze_qty // instrument.lot_size + dice.between(1, 4)  # in slices
@@ -212,13 +258,13 @@ def _strategies(dice: Dice, names: tuple[str, ...]) -> tuple[StrategySettings, .
                 source=instrument.id,
                 instrument=instrument.id,
                 minutes=1,
-                params={"script": _script(dice, float(_CLOSES[name]))},
+                params={"script": _script(dice, int(closes_on(date)[name]) / 10_000)},
                 lots=lots,
             )
         )
     if dice.one_in(2):
         name = dice.one_of(names)
-        instrument = listed_on(DATE)[InstrumentId(name)]
+        instrument = listed_on(date)[name]
         rows.append(
             StrategySettings(
                 name=StrategyId("cross"),
@@ -287,12 +333,14 @@ def _risk(dice: Dice) -> RiskSettings:
     )
 
 
-def _foreign(dice: Dice, ours: tuple[str, ...]) -> tuple[tuple[InstrumentId, str, int], ...]:
+def _foreign(
+    dice: Dice, date: dt.date, ours: tuple[InstrumentId, ...]
+) -> tuple[tuple[InstrumentId, str, int], ...]:
     """What others hold in the account: also in what we trade, under another product."""
-    listed = listed_on(DATE)
+    listed = listed_on(date)
     rows = []
     for name in dice.some_of(ours, dice.below(3)):
-        instrument = listed[InstrumentId(name)]
+        instrument = listed[name]
         product = "NRML" if instrument.lot_size > 1 else "CNC"
         rows.append((instrument.id, product, instrument.lot_size * dice.between(1, 4)))
     if dice.one_in(2):
@@ -303,7 +351,7 @@ def _foreign(dice: Dice, ours: tuple[str, ...]) -> tuple[tuple[InstrumentId, str
 def _hand(dice: Dice) -> tuple[HandTrade, ...]:
     return tuple(
         HandTrade(
-            at_s=dice.between(10, SQUARE_OFF_S),
+            at_s=dice.between(BEGINS_S + 10, CLOSE_S),
             instrument=InstrumentId(dice.one_of(_THE_PERSONS)),
             side=dice.one_of(("BUY", "SELL")),
             qty=dice.between(1, 200),
@@ -332,7 +380,7 @@ def _lines(dice: Dice) -> tuple[LineFault, ...]:
         made.append(
             LineFault(
                 kind=dice.one_of(LINE_KINDS),
-                from_s=dice.between(-15, CALM_S - lasts_s - 1),
+                from_s=dice.between(BEGINS_S + 5, CALM_S - lasts_s - 1),
                 lasts_s=lasts_s,
             )
         )
@@ -343,7 +391,7 @@ def _crashes(dice: Dice) -> tuple[Crash, ...]:
     return tuple(
         Crash(
             moment=dice.one_of(tuple(Moment)),
-            from_s=dice.between(5, CALM_S - 60),
+            from_s=dice.between(-100, CALM_S - 60),
             count=dice.one_of((1, 1, 2, 3, 5)),
             down_s=dice.one_of((0.5, 3.0, 12.0)),
         )

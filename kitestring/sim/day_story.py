@@ -6,7 +6,8 @@ them, halts and restarts, in order, up to the break.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from kitestring.domain.events import Note, OperatorCommand
@@ -14,7 +15,6 @@ from kitestring.domain.instants import SECOND, Instant, ist_clock
 from kitestring.domain.verdicts import CancelOrder, HaltSession, ModifyOrder, PlaceOrder
 from kitestring.exchange.ledger import What
 from kitestring.sim.evidence import Evidence
-from kitestring.sim.fault_swarm import AWAITED
 from kitestring.sim.promises import Broken
 from kitestring.sim.promises_of_orders import short
 
@@ -23,8 +23,11 @@ _TOLD: Final = (What.NEW, What.TRADE, What.REJECTED, What.CANCELED, What.TRIGGER
 _LIVE: Final = "live "
 
 
-def story(day: Evidence, found: list[Broken]) -> list[str]:
-    """The lines: how the day was made, what happened, which promise broke, how to see it again."""
+def story(day: Evidence, found: list[Broken], without: Sequence[str] = ()) -> list[str]:
+    """The lines: how the day was made, what happened, which promise broke, how to see it again.
+
+    ``without`` names what was left out of the day, because the promise breaks without it too.
+    """
     if not found:
         return [f"Day {day.plan.seed} kept every promise."]
     first = found[0]
@@ -40,14 +43,14 @@ def story(day: Evidence, found: list[Broken]) -> list[str]:
     lines += [f"✗ {ist_clock(each.at)}  {each.promise}: {each.sentence}." for each in found[:8]]
     if len(found) > 8:
         lines.append(f"  and {len(found) - 8} more")
-    awaited = any(fault.kind in AWAITED for fault in day.plan.faults)
-    lines += ["", f"See it again: {command(day.plan.seed, everything=awaited)}"]
+    lines += ["", f"See it again: {command(day.plan.seed, without)}"]
     return lines
 
 
-def command(seed: int, *, everything: bool = False) -> str:
+def command(seed: int, without: Sequence[str] = ()) -> str:
     """What replays a day."""
-    return f"kitestring simulate --seed {seed}" + (" --everything" if everything else "")
+    left_out = "".join(f" --without {shlex.quote(name)}" for name in without)
+    return f"kitestring simulate --seed {seed}{left_out}"
 
 
 def _made_of(day: Evidence) -> str:

@@ -18,7 +18,9 @@ from kitestring.domain.ports import Commit
 from kitestring.domain.verdicts import PlaceOrder
 from kitestring.exchange.ledger import LedgerEntry, What
 from kitestring.exchange.wire.faults import Strike
+from kitestring.exchange.wire.wire_ledger import Line
 from kitestring.sim.day_plan import DayPlan
+from kitestring.sim.history import Card, History
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +74,8 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     marks: Mapping[str, int] = {}
     """The last prices the house values its positions at."""
     wants_snapshot: bool = False
+    untrusted: str = ""
+    """Why the house does not trust the broker's books, if it does not."""
     frozen: tuple[str, ...] = ()
     """Positions that the house has frozen, because nothing explains what the broker shows."""
     cells: Mapping[str, bytes] = {}
@@ -106,6 +110,15 @@ class RealOrder(msgspec.Struct, kw_only=True):
     resting: bool = False
 
 
+class Naked(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a position was open without the stop its strategy wanted."""
+
+    at: Instant
+    strategy: str
+    instrument: str
+    lasted: Instant
+
+
 class Evidence(msgspec.Struct, kw_only=True, dict=True):
     """Everything a judge may look at."""
 
@@ -126,10 +139,28 @@ class Evidence(msgspec.Struct, kw_only=True, dict=True):
     journal_head: str
     foreign: Mapping[str, int]
     """What was in the account before the house came."""
+    wire: list[Line] = []
+    """The exchange's record of its wire."""
+    records: list[bytes] = []
+    """Its ledger, line by line, as it was written."""
+    cards: tuple[Card, Card] = (Card(cash=0, realised=0, cost=0, net={}),) * 2
+    """The account before the first order and after the last."""
+    naked: tuple[Naked, ...] = ()
+    steps: int = 0
+    """How many were looked at while the day was lived."""
+    stopped_by: tuple[tuple[str, Instant, str], ...] = ()
+    """The promises that a step broke, at which the day was ended: promise, moment, sentence."""
+    recovered_s: float | None = None
+    """How long after the last fault the house was in order; ``None`` if it never was."""
     broke: str = ""
     """How the house ended, where it did not end as a day ends."""
     ended: bool = False
     market_events: int = 0
+
+    @cached_property
+    def history(self) -> History:
+        """The day by the exchange alone."""
+        return History(self.wire, self.records, *self.cards)
 
     def facts(self) -> Iterator[tuple[Instant, Fact]]:
         """What the house recorded, in order."""

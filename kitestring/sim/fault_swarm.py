@@ -6,7 +6,6 @@ fault from being met. All end before the last phase of the day, which must find 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -34,8 +33,6 @@ LEFT_OUT: Final = MappingProxyType(
     }
 )
 """Kinds that no simulated day turns on, and why."""
-AWAITED: Final[Mapping[str, str]] = MappingProxyType({})
-"""Kinds that are drawn and then dropped, unless everything is asked for: found, and not mended yet."""
 _ROUTES: Final = (
     ("any", 25),
     ("reads", 12),

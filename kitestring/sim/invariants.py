@@ -1,6 +1,6 @@
-"""The promises a trading house makes, each judged by the exchange's truth: I1 to I20 of the catalogue.
+"""The promises a trading house makes, each judged by the exchange's truth.
 
-``broken(evidence)`` is what a day has to answer for; an empty list is a good day. Every judge has a
+I1 to I20 are the catalogue's; H1 to H8 are judged by the exchange's history alone. ``broken(evidence)`` is what a day has to answer for; an empty list is a good day. Every judge has a
 planted mistake in the tests that it must find.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from kitestring.sim import promises_of_halts as halts
+from kitestring.sim import promises_of_history as history
 from kitestring.sim import promises_of_orders as orders
 from kitestring.sim import promises_of_positions as positions
 from kitestring.sim.evidence import Evidence
@@ -33,6 +34,8 @@ PROMISES: Final = tuple(
         ("I12", positions.protected),
         ("I12b", positions.flat_after_square_off),
         ("I13", positions.results_are_exact),
+        ("I12c", positions.naked_for_seconds_only),
+        ("I33", halts.recovered_within_a_minute),
         ("I14", halts.losses_end_entries),
         ("I14b", halts.unarmed_enters_nothing),
         ("I15", halts.a_halt_holds),
@@ -42,11 +45,21 @@ PROMISES: Final = tuple(
         ("I19", halts.a_restart_changes_nothing),
         ("I20", halts.a_crash_loses_nothing),
         ("ownership", positions.others_untouched),
+        ("H1", history.one_order_a_tag),
+        ("H2", history.endings_are_true),
+        ("H3", history.an_order_lives_once),
+        ("H4", history.positions_are_their_trades),
+        ("H5", history.cash_is_its_trades),
+        ("H6", history.stops_only_reduce),
+        ("H7", history.a_halt_ends_growth),
+        ("H8", history.a_cut_off_ends_growth),
     )
 )
 
 
 def broken(evidence: Evidence) -> list[Broken]:
     """Every promise that was not kept, in the order in which it was broken."""
+    if evidence.stopped_by:  # The day ended there; what was still to come broke nothing.
+        return [Broken(promise=p, at=at, sentence=told) for p, at, told in evidence.stopped_by]
     found = [each for promise in PROMISES for each in promise.broken(evidence)]
     return sorted(found, key=lambda each: each.at)

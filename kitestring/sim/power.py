@@ -8,6 +8,7 @@ does) finds a disk that takes nothing and a network where nobody listens.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
@@ -61,6 +62,9 @@ class Power:
         self.why = ""
         self.durable: dict[str, int] = {}
         """Orders whose intent is on disk, and with which commit."""
+        self.before_commit: list[Callable[[Commit], None]] = []
+        self.after_commit: list[Callable[[Commit], None]] = []
+        """Who looks at every commit."""
 
     def supply(self, task: asyncio.Task[object]) -> None:
         """A new life begins; the network is there again."""
@@ -116,9 +120,13 @@ class MortalJournal(SqliteJournal):
             power.reached(Moment.BEFORE_ORDER_COMMIT)
         if power.off:
             raise PowerCut(power.why)
+        for look in power.before_commit:
+            look(commit)
         number = super().commit(commit)
         for tag in placed:
             power.durable[tag] = number
+        for look in power.after_commit:
+            look(commit)
         power.reached(Moment.AFTER_COMMIT)
         if placed:
             power.reached(Moment.AFTER_ORDER_COMMIT)

@@ -9,9 +9,9 @@ from kitestring.broker.governor import Limits
 from kitestring.core.risk_engine import NOT_ARMED
 from kitestring.domain.events import OperatorCommand, OperatorWord
 from kitestring.domain.instants import MINUTE, NEVER, SECOND, Instant
-from kitestring.domain.orders import Purpose
+from kitestring.domain.orders import OrdStatus, Purpose
 from kitestring.domain.verdicts import Blocked, HaltSession
-from kitestring.sim.day_plan import WELL_S, at
+from kitestring.sim.day_plan import WELL_S
 from kitestring.sim.evidence import Evidence
 from kitestring.sim.promises_of_orders import Found, short
 
@@ -97,15 +97,37 @@ def a_reserve_for_exits(day: Evidence) -> Found:
             yield sent.at, f"the exchange refused {short(sent.tag)}: too many requests"
 
 
+def recovered_within_a_minute(day: Evidence) -> Found:
+    """I33. Within a minute after the last fault the house runs, trusts the books and knows its orders.
+
+    An order that never arrived may be looked for longer: absence is proven by reads over time.
+    """
+    well = next((look for look in day.looks if look.label == "well"), None)
+    if well is None or day.ended:
+        return
+    if not well.alive:
+        yield well.at, f"a minute after the last fault the house does not run: {day.broke}"
+        return
+    if well.untrusted or well.wants_snapshot:
+        yield well.at, f"the books are not trusted yet: {well.untrusted or 'none was read'}"
+    arrived = {real.tag for real in day.real.values()}
+    for order in well.orders:
+        if order.status == OrdStatus.UNKNOWN and order.tag in arrived:
+            yield well.at, f"order {short(order.tag)} is at the exchange and still UNKNOWN with us"
+
+
 def a_restart_changes_nothing(day: Evidence) -> Found:
     """I19. Recovering twice from one disk gives the same house, and sends nothing by itself."""
     if day.twice is not None:
         one, other = day.twice
         for key in sorted(one.keys() | other.keys()):
             if one.get(key) != other.get(key):
-                yield at(WELL_S), f"{key} differs between two recoveries"
+                yield day.plan.at(WELL_S), f"{key} differs between two recoveries"
     if day.restart_writes:
-        yield at(WELL_S), f"a restart without any news sent {day.restart_writes} order requests"
+        yield (
+            day.plan.at(WELL_S),
+            f"a restart without any news sent {day.restart_writes} order requests",
+        )
 
 
 def a_crash_loses_nothing(day: Evidence) -> Found:
@@ -116,7 +138,7 @@ def a_crash_loses_nothing(day: Evidence) -> Found:
     number = 0
     for no, _ in day.commits:
         if no != number + 1:
-            yield at(0), f"commit {number + 1} is missing"
+            yield day.plan.at(0), f"commit {number + 1} is missing"
         number = no
     if day.deaths and not day.ended and day.looks and not day.looks[-1].alive:
         open_now = [

@@ -14,7 +14,6 @@ from kitestring.domain.orders import Product, Purpose, Side
 from kitestring.domain.positions import Fill
 from kitestring.exchange.ledger import What
 from kitestring.market.charges import charge_book
-from kitestring.sim.day_plan import DATE
 from kitestring.sim.evidence import Evidence, Look, RealOrder
 from kitestring.sim.promises_of_orders import Found, short
 from kitestring.sim.random_market import listed_on
@@ -282,22 +281,40 @@ def _covered(day: Evidence, strategy: str, instrument: str, by: Instant) -> int:
     )
 
 
+def naked_for_seconds_only(day: Evidence) -> Found:
+    """I12, at every step. When nothing goes wrong no position is without its stop for five seconds."""
+    market = day.plan.market
+    if not day.plan.undisturbed or market.silences or market.locks or market.thin:
+        return
+    for each in day.naked:
+        if each.lasted > NAKED_MAX and f"{each.instrument}/MIS" not in _touched(day):
+            yield (
+                each.at,
+                f"{each.strategy} had {each.instrument} for {each.lasted / SECOND:g} s without a stop",
+            )
+
+
 def flat_after_square_off(day: Evidence) -> Found:
     """Design, square-off. A minute after the house's square-off nothing of ours is open there."""
     for look in day.looks:
         if look.label != "flat":
             continue
+        due = {name for name, by in day.plan.flat_by.items() if by <= look.at}
         for name, qty in _owned(day, look.at).items():
-            if qty:
+            if qty and name in due:
                 yield look.at, f"{qty:+d} {name} of ours is open a minute after the square-off"
         for order in _working(day, look.at):
-            yield look.at, f"order {short(order.tag)} still works a minute after the square-off"
+            if order.instrument in due:
+                yield (
+                    look.at,
+                    f"order {short(order.tag)} still works a minute after the square-off",
+                )
 
 
 def results_are_exact(day: Evidence) -> Found:
     """I13. The result reported is that of the exchange's trades and the day's charges, to the unit."""
-    book = charge_book(DATE)
-    listed = listed_on(DATE)
+    book = charge_book(day.plan.date)
+    listed = listed_on(day.plan.date)
     for look in day.looks:
         if not look.alive or any(True for _ in _disagreements(day, look)):
             continue

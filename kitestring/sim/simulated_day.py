@@ -28,6 +28,7 @@ from kitestring.core.trading_core import TradingCore
 from kitestring.domain.errors import HouseError
 from kitestring.domain.events import OperatorWord
 from kitestring.domain.instruments import Segment
+from kitestring.domain.orders import OrdStatus
 from kitestring.domain.ports import Manifest
 from kitestring.engine.kite_link import open_kite
 from kitestring.engine.live_day import LiveDay
@@ -46,18 +47,16 @@ from kitestring.exchange.wire.kite_server import FAILURES
 from kitestring.exchange.wire.rehearsal_stage import RehearsalStage
 from kitestring.exchange.wire.serving import Served
 from kitestring.market.charges import charge_book
+from kitestring.sim.day_calendar import BEGINS_S
 from kitestring.sim.day_plan import (
     CALM_S,
-    CLOSE_S,
-    DATE,
-    FLAT_S,
     WELL_S,
     DayPlan,
-    at,
-    timetable,
 )
 from kitestring.sim.event_trace import EventTrace
+from kitestring.sim.every_step import StepWatch, WatchedLedger
 from kitestring.sim.evidence import Death, Evidence, HouseOrder, Instrumental, Look, Sent
+from kitestring.sim.history import card_of
 from kitestring.sim.memory_network import Network
 from kitestring.sim.persons_hand import PersonsHand
 from kitestring.sim.power import Moment, MortalJournal, Power, PowerCut
@@ -75,7 +74,7 @@ _SERVER: Final = ("127.0.0.1", PORT)
 LAST_S: Final = 3600.0
 """A day that has not ended by then never will."""
 _LIVES_MAX: Final = 100
-_AGAIN_S: Final = 8.0
+_AGAIN_S: Final = 20.0
 """After a start that failed: how long the person waits before the next."""
 _AGREES_WITHIN_S: Final = 6
 """Something may be on its way at the moment looked at; so long it may take to arrive."""
@@ -108,8 +107,8 @@ class World:
         self.artifacts = artifacts
         self.network = network
         self.power = Power(network, _SERVER)
-        self.clock = ExchangeClock(at(-20))
-        self.market = RandomMarket(plan.market, DATE, timetable())
+        self.clock = ExchangeClock(plan.at(BEGINS_S))
+        self.market = RandomMarket(plan.market, plan.date, plan.sessions)
         self.exchange = LocalExchange(
             ExchangeSettings(
                 seed=plan.seed,
@@ -121,7 +120,7 @@ class World:
             self.market,
             self.clock,
         )
-        # The rules say minutes before the close, which on this short day would be before its opening.
+        # The rules say minutes before the close, which on this short day is before its afternoon.
         floor = self.exchange.floor
         floor.rules = msgspec.structs.replace(floor.rules, square_off_us={})
         self.stage = RehearsalStage(
@@ -129,6 +128,15 @@ class World:
         )
         self.hand = PersonsHand(plan, self.exchange, self.stage, self.until)
         self.window = _Window()
+        self.watch = StepWatch(
+            lambda: self.window.day.core if self.window.day is not None else None,
+            slow=plan.slow,
+        )
+        ledger = WatchedLedger(self.watch.stroke, self.exchange.ledger.records)
+        self.exchange.ledger = self.exchange.floor._ledger = ledger  # noqa: SLF001 - one object
+        self.power.before_commit.append(self.watch.intends)
+        self.power.after_commit.append(self.watch.committed)
+        self.recovered_s: float | None = None
         self.sent: list[Sent] = []
         self.looks: list[Look] = []
         self.deaths: list[Death] = []
@@ -143,6 +151,7 @@ class World:
         self._settings = local_settings(f"http://127.0.0.1:{PORT}", api_key="kitestring")
         self._live_plan = self._planned()
         self.foreign: dict[str, int] = {}
+        self.opening = card_of(self.exchange)
 
     # ── the exchange ─────────────────────────────────────────────────────────────────────────
 
@@ -188,9 +197,9 @@ class World:
     # ── the house ────────────────────────────────────────────────────────────────────────────
 
     def _planned(self) -> LivePlan:
-        plan, sessions = self.plan, timetable()
+        plan, sessions = self.plan, self.plan.sessions
         settings = DaySettings(
-            date=DATE,
+            date=plan.date,
             capital=plan.capital,
             run_key=f"sim{plan.seed}",
             strategies=plan.strategies,
@@ -200,7 +209,7 @@ class World:
         shown = plan.instruments
         manifest = Manifest(
             name="Kite, simulated",
-            date=DATE,
+            date=plan.date,
             instruments=shown,
             sessions={each.segment: sessions[each.segment] for each in shown},
             digest="simulated",
@@ -217,7 +226,7 @@ class World:
             manifest=manifest,
             sessions={Segment(each): sessions[each] for each in manifest.sessions},
             definitions=definitions,
-            charge_book=charge_book(DATE),
+            charge_book=charge_book(plan.date),
             artifacts=self.artifacts,
             config_hash="c" * 64,
             live_capital=plan.capital,
@@ -226,7 +235,7 @@ class World:
     def _new_engine(self, *, first: bool) -> LiveEngine:
         async def ask(lines: Sequence[str], phrase: str) -> str | None:
             del lines
-            late = self.clock.now() >= at(CALM_S)
+            late = self.clock.now() >= self.plan.at(CALM_S)
             return phrase if first or self.plan.types_again or late else None
 
         def link(ears: Ears) -> object:
@@ -295,7 +304,7 @@ class World:
 
     async def until(self, seconds: float) -> None:
         """Wait for a moment of the day."""
-        await self.clock.wait_until(at(seconds))
+        await self.clock.wait_until(self.plan.at(seconds))
 
     async def pull_plugs(self) -> None:
         """Every planned crash, and none after the calm has begun."""
@@ -320,7 +329,7 @@ class World:
                 await asyncio.sleep(1)
             if self.window.day is not None:
                 self.window.day.order(OperatorWord.HALT, "simulated")
-        self.halted_at = self.clock.now()
+        self.halted_at = self.watch.halted_at = self.clock.now()
 
     async def heal(self) -> None:
         """The faults end; a person whose session died logs in again."""
@@ -332,8 +341,16 @@ class World:
 
     async def look_around(self) -> None:
         """The looks a judge wants: when all must be well, when all must be flat, at the end."""
-        for label, seconds in (("well", WELL_S), ("flat", FLAT_S)):
-            await self.until(seconds)
+        await self.until(CALM_S)
+        for tried in range((WELL_S - CALM_S) * 2):
+            if self.result is not None or self.in_order(self.look("recovering")):
+                self.recovered_s = tried / 2
+                break
+            await asyncio.sleep(0.5)
+        moments = {self.plan.at(WELL_S): "well"}
+        moments |= dict.fromkeys(self.plan.flat_by.values(), "flat")
+        for moment, label in sorted(moments.items()):
+            await self.clock.wait_until(moment)
             for _ in range(_AGREES_WITHIN_S * 2):
                 look = self.look(label)
                 if self.agrees(look):
@@ -346,6 +363,14 @@ class World:
         day = self.window.day
         core = day.core if day is not None else None
         return look_at(label, self.clock.now(), core, self.account())
+
+    def in_order(self, look: Look) -> bool:
+        """Whether the house has recovered: it agrees, trusts the books, and knows every order's fate."""
+        return (
+            self.agrees(look)
+            and not look.untrusted
+            and not any(order.status == OrdStatus.UNKNOWN for order in look.orders)
+        )
 
     def agrees(self, look: Look) -> bool:
         """Whether the house's positions are the exchange's, and nothing is on its way."""
@@ -396,6 +421,7 @@ def look_at(label: str, now: int, core: TradingCore | None, account: dict[str, i
         equity=int(core.equity),
         marks={name: int(view.last_px) for name, view in core.market.views.items()},
         wants_snapshot=core.wants_snapshot,
+        untrusted=core.state.untrusted,
         frozen=tuple(core.view.state.frozen),
     )
 
@@ -414,10 +440,11 @@ async def _played(world: World) -> Evidence:
         px = world.plan.market.closes[name]
         world.stage.reach.set_position(name, product, qty, px)
     world.foreign = world.account()
-    opened_s = asyncio.get_running_loop().time() + 20
+    world.opening = card_of(world.exchange)
+    opened_s = asyncio.get_running_loop().time() - BEGINS_S
     for line in world.plan.lines:
         world.network.strike(line.made(_SERVER, opened_s))
-    tasks = [
+    tasks: list[asyncio.Task[object]] = [
         asyncio.create_task(each, name=name)
         for name, each in (
             ("house keeper", world.keep_house()),
@@ -430,7 +457,10 @@ async def _played(world: World) -> Evidence:
         )
     ]
     try:
-        await world.until(CLOSE_S + 30)
+        closing = asyncio.create_task(world.until(world.plan.closes_s + 30), name="close")
+        breaking = asyncio.create_task(world.watch.broke.wait(), name="first broken step")
+        await asyncio.wait((closing, breaking), return_when=asyncio.FIRST_COMPLETED)
+        tasks += [closing, breaking]
         world.over = True
         for task in tasks:
             if not task.done():
@@ -500,6 +530,13 @@ def _evidence(world: World) -> Evidence:
         twice=twice,
         journal_head=head,
         foreign=world.foreign,
+        wire=world.stage.ledger.lines(),
+        records=list(world.exchange.ledger.records),
+        cards=(world.opening, card_of(world.exchange)),
+        naked=tuple(world.watch.naked),
+        steps=world.watch.steps,
+        stopped_by=tuple(world.watch.found),
+        recovered_s=world.recovered_s,
         broke=world.broke,
         ended=world.result is not None,
         market_events=world.market.events,

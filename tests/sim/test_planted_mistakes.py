@@ -1,5 +1,7 @@
 """Every promise has a mistake that it must find: planted in the record of a good day, or in the house."""
 
+import json
+
 import msgspec
 import pytest
 
@@ -13,15 +15,18 @@ from kitestring.domain.instants import SECOND
 from kitestring.domain.orders import Order, OrdStatus, Purpose
 from kitestring.domain.positions import Fill
 from kitestring.domain.verdicts import Blocked, HaltPolicy, HaltSession, PlaceOrder
-from kitestring.exchange.ledger import What
+from kitestring.exchange.ledger import LedgerEntry, What, line_bytes
 from kitestring.exchange.wire.faults import Fault
+from kitestring.exchange.wire.wire_ledger import Heard
 from kitestring.sim.day_plan import Halt, Meddling, plan_of
+from kitestring.sim.every_step import StepWatch
+from kitestring.sim.evidence import Naked
 from kitestring.sim.invariants import PROMISES, broken
 from kitestring.sim.power import MortalJournal
 from kitestring.sim.simulated_day import simulate
 from kitestring.store.halt_file import HaltFile
 
-QUIET = 7
+QUIET = 22
 """A day on which nothing is asked to go wrong and much is traded."""
 
 
@@ -247,6 +252,68 @@ def took_what_is_others(day):
     return changed(day, foreign={**day.foreign, name: day.foreign.get(name, 0) + 7})
 
 
+def rewritten(day, rewrite):
+    """The exchange's ledger with every entry rewritten, as JSON."""
+    records = []
+    for record in day.records:
+        line = json.loads(record)
+        line["entries"] = [each for entry in line["entries"] for each in rewrite(entry)]
+        records.append(json.dumps(line).encode())
+    return changed(day, records=records)
+
+
+def invoked_again(day):
+    heard = next(e for e in day.wire if isinstance(e, Heard) and e.method == "POST")
+    return changed(day, wire=[*day.wire, changed(heard, n=10**6)])
+
+
+def unasked(day):
+    return changed(day, wire=[e for e in day.wire if not isinstance(e, Heard)])
+
+
+def a_trade_repeated(day):
+    return rewritten(day, lambda e: [e, e] if e["what"] == "TRADE" else [e])
+
+
+def a_share_from_nowhere(day):
+    before, after = day.cards
+    key = next(iter(after.net))
+    return changed(day, cards=(before, changed(after, net={**after.net, key: 1_000})))
+
+
+def a_unit_short(day):
+    before, after = day.cards
+    return changed(day, cards=(before, changed(after, cash=after.cash - 1)))
+
+
+def every_order_a_stop(day):
+    return rewritten(
+        day, lambda e: [{**e, "order_type": "SL"}] if e["what"] in ("PLACE", "REPLACED") else [e]
+    )
+
+
+def halted_all_day(day):
+    return changed(day, halted_at=day.plan.at(-60))
+
+
+def sent_in_the_evening(day):
+    late = 3600 * SECOND
+    return rewritten(day, lambda e: [{**e, "at": e["at"] + late}] if e["what"] == "PLACE" else [e])
+
+
+def naked_for_long(day):
+    row = day.plan.strategies[0]
+    bare = Naked(
+        at=day.plan.at(60), strategy=row.name, instrument=row.instrument, lasted=6 * SECOND
+    )
+    market = changed(day.plan.market, thin=False, silences=(), locks=())
+    return changed(day, naked=(bare,), plan=changed(day.plan, market=market, hand=()))
+
+
+def never_recovered(day):
+    return with_look(changed(day, ended=False), 0, untrusted="a difference nobody explains")
+
+
 PLANTED = {
     "I1": not_on_disk,
     "I2": sent_again,
@@ -273,6 +340,16 @@ PLANTED = {
     "I19": remembers_otherwise,
     "I20": a_commit_lost,
     "ownership": took_what_is_others,
+    "I12c": naked_for_long,
+    "I33": never_recovered,
+    "H1": invoked_again,
+    "H2": unasked,
+    "H3": a_trade_repeated,
+    "H4": a_share_from_nowhere,
+    "H5": a_unit_short,
+    "H6": every_order_a_stop,
+    "H7": halted_all_day,
+    "H8": sent_in_the_evening,
 }
 
 
@@ -340,11 +417,11 @@ def test_a_halt_that_nobody_heeds_is_found(monkeypatch):
     plan = changed(quiet(), halt=Halt(at_s=70, by_file=True))
     assert broken(simulate(plan)) == []
     monkeypatch.setattr(HaltFile, "stands", False)
-    assert "I17" in numbers(simulate(plan))
+    assert "I15" in numbers(simulate(plan))
 
 
 def test_a_position_closed_by_hand_that_nobody_notices_is_found(monkeypatch):
-    plan = quiet(meddling=(Meddling(at_s=470, what="closes"),))
+    plan = quiet(meddling=(Meddling(at_s=1230, what="closes"),))
     day = simulate(plan)
     assert broken(day) == []
     booked = [
@@ -358,7 +435,7 @@ def test_a_position_closed_by_hand_that_nobody_notices_is_found(monkeypatch):
 
 
 def test_a_stop_withdrawn_by_hand_that_is_not_sent_again_is_found(monkeypatch):
-    plan = quiet(meddling=(Meddling(at_s=470, what="cancels the stop"),))
+    plan = quiet(meddling=(Meddling(at_s=1230, what="cancels the stop"),))
     day = simulate(plan)
     assert broken(day) == []
     assert any(
@@ -366,3 +443,72 @@ def test_a_stop_withdrawn_by_hand_that_is_not_sent_again_is_found(monkeypatch):
     )
     monkeypatch.setattr(Exits, "_stop_orders", lambda *_: [])
     assert "I12" in numbers(simulate(plan))
+
+
+# ── steps: what is broken ends the day there ────────────────────────────────────────────────────
+
+
+def test_a_broken_step_ends_the_day(monkeypatch):
+    def doubled(command):
+        fields = place_fields(command)
+        if command.intent.purpose is Purpose.EXIT:
+            fields = {**fields, "quantity": str(2 * int(fields["quantity"]))}
+        return fields
+
+    place_fields = order_traffic.place_fields
+    monkeypatch.setattr(order_traffic, "place_fields", doubled)
+    day = simulate(quiet())
+    assert day.stopped_by[0][0].startswith("I11 ")
+    first = day.stopped_by[0][1]
+    assert all(entry.at <= first + 2 * SECOND for entry in day.ledger)
+
+
+def test_every_step_finds_its_planted_mistake(good):
+    day, watch = good, StepWatch(lambda: None, slow=False)
+    command = next(iter(day.placed.values()))
+    assert command.intent.purpose is Purpose.ENTRY
+    _, plain = day.commits[0]
+
+    def step(facts=(), cells=None):
+        return changed(plain, at=at, facts=facts, cells=cells or {})
+
+    at, tag = command.approved.at, command.cl_ord_id
+    sent = step((command,))
+    place = LedgerEntry(
+        What.PLACE,
+        at,
+        tag="1",
+        qty=command.intent.order_qty,
+        journey=tag,
+        instrument="X",
+        side="BUY",
+    )
+    trade = LedgerEntry(
+        What.TRADE, at, tag="1", qty=place.qty, last_qty=place.qty, filled_qty=place.qty
+    )
+    watch.intends(sent)
+    watch.stroke(line_bytes(0, [place, trade]))
+    assert watch.found == []
+    watch.stroke(line_bytes(0, [place]))
+    assert watch.found[-1][0].startswith("I2 ")
+    watch.stroke(line_bytes(0, [trade]))
+    assert watch.found[-1][0].startswith("I5 ")
+    watch.halted_at = at - 60 * SECOND
+    watch.intends(step((changed(command, cl_ord_id="later"),)))
+    watch.stroke(line_bytes(0, [changed(place, tag="2", journey="later")]))
+    assert watch.found[-1][0].startswith("I15 ")
+    watch.stroke(line_bytes(0, [changed(place, tag="3", journey="nobody's")]))
+    assert watch.found[-1][0].startswith("I1 ")
+    fill = next(f for _, f in day.facts() if isinstance(f, Fill))
+    watch.committed(step((changed(fill, cl_ord_id="later"),)))
+    assert watch.found[-1][0].startswith("I6 ")
+    number, commit = next((n, c) for n, c in day.commits if any(k[:6] == "order/" for k in c.cells))
+    assert number
+    key, cell = next((k, c) for k, c in commit.cells.items() if k.startswith("order/"))
+    order = msgspec.msgpack.decode(cell, type=Order)
+    order.cum_qty = 7
+    watch.committed(step(cells={key: msgspec.Raw(msgspec.msgpack.encode(order))}))
+    order.cum_qty = 6
+    watch.committed(step(cells={key: msgspec.Raw(msgspec.msgpack.encode(order))}))
+    assert watch.found[-1][0].startswith("I5 ")
+    assert watch.broke.is_set()

@@ -50,8 +50,8 @@ class ExchangeClock:
         self._speed: Speed = speed
         self._paused = False
         self._held_at: Instant = NEVER
-        self._waiting: dict[asyncio.Future[None], None] = {}
-        """In the order in which they came: a set's order is another one in every program."""
+        self._waiting: dict[asyncio.Future[None], Instant] = {}
+        """Who waits, and until when; ``NEVER`` for any change at all."""
 
     @property
     def speed(self) -> Speed:
@@ -152,8 +152,9 @@ class ExchangeClock:
     def hold(self, at: Instant) -> None:
         """For the pump: the next event it has not shown yet; time does not pass it."""
         self._held_at = at
-        if self._waiting:
-            self.stir()
+        for waiting, until in self._waiting.items():
+            if (until <= at or until == NEVER) and not waiting.done():
+                waiting.set_result(None)
 
     def stir(self) -> None:
         """Something changed: whoever waits looks again."""
@@ -169,7 +170,7 @@ class ExchangeClock:
         """Wait until the loop's time has reached ``at``, or until something changes."""
         loop = asyncio.get_running_loop()
         changed: asyncio.Future[None] = loop.create_future()
-        self._waiting[changed] = None
+        self._waiting[changed] = at
         timer = None
         speed, left = self._speed, at - self.aim()
         if left > 0 and at < NEVER and not self._paused and not isinstance(speed, str):

@@ -115,7 +115,7 @@ def add_feed(
 
 async def _fill_in(newcomers: Newcomers) -> None:
     """Give instruments that came late their morning, one at a time, with room for others between."""
-    while True:
+    while newcomers.have_mornings:
         await asyncio.sleep(_FILL_IN_S)
         newcomers.fill_in_next()
 
