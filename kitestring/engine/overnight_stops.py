@@ -63,6 +63,35 @@ async def take_back(
     return tuple([await _taken_back(desk, stop, now) for stop in stops])
 
 
+async def look_for(
+    desk: TriggerDesk, stops: Sequence[OvernightStop], now: Instant
+) -> tuple[OvernightStop, ...]:
+    """What became overnight of triggers that are to stay where they are."""
+    return tuple([await _stood(desk, stop, now) for stop in stops])
+
+
+async def _stood(desk: TriggerDesk, stop: OvernightStop, now: Instant) -> OvernightStop:
+    what, why = _named(stop), ""
+    for look in range(LOOKS):
+        if look:
+            await asyncio.sleep(LOOK_AGAIN_S)
+        try:
+            row = _found(stop, await desk.rows())
+        except KiteReadFailed as error:
+            why = f"the broker's triggers could not be read ({error.what})"
+            continue
+        if row is None:
+            return _said(stop, now, "gone", f"{what} is not at the broker.")
+        if row.state is GttState.TRIGGERED:
+            return _fired(stop, row, now)
+        if row.state is not GttState.ACTIVE:
+            return _said(stop, now, "gone", f"{what} is {row.state.value}.", row.trigger_id)
+        sentence = f"{what} stands, and the position is left to it."
+        return _said(stop, now, "stands", sentence, row.trigger_id)
+    sentence = f"{what} may stand, and the position is left to it: {why}."
+    return _said(stop, now, "unknown", sentence)
+
+
 async def _taken_back(desk: TriggerDesk, stop: OvernightStop, now: Instant) -> OvernightStop:
     what = _named(stop)
     why = ""
@@ -183,6 +212,29 @@ async def leave_stops(
             day.record(after)
             if after.step != "stands":
                 _loud(day, after.sentence)
+    for stop in too_many(core, list(before.values())):
+        after = await _taken_back(desk, stop, now)
+        day.record(after)
+        if after.step != "gone":
+            _loud(day, after.sentence)
+
+
+def too_many(core: TradingCore, stops: Sequence[OvernightStop]) -> list[OvernightStop]:
+    """Triggers that would sell more than is owned: what they protected is gone, or less."""
+    found: list[OvernightStop] = []
+    for stop in stops:
+        whose = (stop.strategy, stop.instrument, stop.product)
+        waits = sum(
+            each.qty for each in stops if (each.strategy, each.instrument, each.product) == whose
+        )
+        owned = sum(
+            -Side(stop.side).sign * book.net_qty
+            for book in core.portfolio.books.values()
+            if (book.owner or book.strategy, book.instrument, book.product.value) == whose
+        )
+        if waits > owned:
+            found.append(stop)
+    return found
 
 
 async def _looked_for(desk: TriggerDesk, stop: OvernightStop, now: Instant) -> OvernightStop:

@@ -10,22 +10,19 @@ from __future__ import annotations
 import asyncio
 import gc
 import warnings
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from kitestring.domain.errors import HouseError
 from kitestring.domain.ids import InstrumentId
-from kitestring.domain.instants import ist_date
 from kitestring.domain.instruments import Instrument
 from kitestring.domain.money import Price
 from kitestring.domain.orders import Product
 from kitestring.engine.live_engine import LiveEngine
 from kitestring.engine.replay_run import replay_run
-from kitestring.exchange.desk.opening_account import OpeningChoice
 from kitestring.exchange.ledger import read_entries
 from kitestring.exchange.overnight import Night, night_after
 from kitestring.exchange.wire.feed_routes import add_feed
@@ -34,12 +31,11 @@ from kitestring.exchange.wire.serving import Served
 from kitestring.sim.memory_network import Network
 from kitestring.sim.own_world import folder_in_memory, unbroken
 from kitestring.sim.virtual_world import live
-from kitestring.sim.week_day import PORT, DayWorld, owned_by
+from kitestring.sim.week_day import PORT, DayWorld
 from kitestring.sim.week_evidence import DayOfWeek, Run, WeekEvidence
 from kitestring.sim.week_house import read
 from kitestring.sim.week_market import WeekMarket, first_closes, with_newcomers
 from kitestring.sim.week_plan import BASES, ENDS_S, WeekDay, WeekPlan, listed
-from kitestring.store.halt_file import HaltFile
 from kitestring.store.journal import verify
 from kitestring.store.paths import list_runs
 from kitestring.store.run_reader import read_run

@@ -31,9 +31,8 @@ from kitestring.engine.halt_watch import HaltWatch
 from kitestring.engine.kite_link import open_kite
 from kitestring.engine.live_day import LiveDay
 from kitestring.engine.live_engine import LiveEngine
-from kitestring.engine.live_plan import Beside, Ears, LivePlan
+from kitestring.engine.live_plan import Beside, Ears
 from kitestring.engine.watching import NobodyWatches
-from kitestring.exchange.desk.form import Form
 from kitestring.exchange.desk.kite_error import KiteError
 from kitestring.exchange.desk.opening_account import OpeningChoice
 from kitestring.exchange.local_exchange import ExchangeSettings, LocalExchange, Switches
@@ -65,9 +64,9 @@ from kitestring.sim.week_plan import (
 )
 from kitestring.store.guard_journal import GuardJournal
 from kitestring.store.halt_file import HaltedBy, HaltFile
-from kitestring.store.journal import SqliteJournal
+from kitestring.store.journal import SqliteJournal, read_commits
 from kitestring.store.owned_file import Owned
-from kitestring.store.paths import RunPaths
+from kitestring.store.paths import RunPaths, list_runs
 
 PORT: Final = 8010
 _SERVER: Final = ("127.0.0.1", PORT)
@@ -75,7 +74,7 @@ _CASH: Final = OpeningChoice().cash * 40
 _LIVES_MAX: Final = 30
 _AGAIN_S: Final = 8.0
 _GIVES_UP: Final = 4
-"""After so many refused starts in a row the person leaves it for today."""
+"""After so many refused starts in a row, with nothing open, the person leaves it for today."""
 _SAMPLE_S: Final = 2.0
 _AGREES_WITHIN_S: Final = 8
 
@@ -157,6 +156,7 @@ class DayWorld:
         self._task: asyncio.Task[object] | None = None
         self._begun = False
         """A house has opened the day."""
+        self._began_with = 0.0
         self._lives = 0
         self._down_s = 1.0
         self._token = Secret("")
@@ -379,7 +379,8 @@ class DayWorld:
                 self.refused.append(f"{type(error).__name__}: {error}")
                 refusals += 1
                 reverted = isinstance(error, ConfigError)
-                if refusals >= _GIVES_UP and self.clock.now() > moment(self.day.date, 0):
+                idle = "nothing is open" in str(error)
+                if idle and refusals >= _GIVES_UP and self.clock.now() > moment(self.day.date, 0):
                     self._leave()
                     return
                 wait_s = _AGAIN_S * refusals
@@ -410,7 +411,7 @@ class DayWorld:
             self._token,
             self.clock.now(),
         )
-        looser = (risk.max_gross_exposure_x or 0) > (self.plan.risk.max_gross_exposure_x or 0)
+        gross = risk.max_gross_exposure_x or 0.0
         first = not self._begun
 
         async def ask(lines: Sequence[str], phrase: str) -> str | None:
@@ -437,7 +438,9 @@ class DayWorld:
         if self.day.armed_ahead and first and self.day.types:
             await arm_ahead(plan, link, ask)  # type: ignore[arg-type]  # opens a LiveLink
         self._begun = True
-        if looser and not first:
+        if not self._opened():
+            self._began_with = gross
+        elif gross > self._began_with:
             self.loosened = True
         self._engine = self._engine_class(
             plan,
@@ -448,6 +451,15 @@ class DayWorld:
         )
         result = await self._engine.start(NobodyWatches())
         return result.interrupted
+
+    def _opened(self) -> bool:
+        """Whether today's run has its first record."""
+        return any(
+            True
+            for paths in list_runs(self.artifacts)
+            if paths.date == self.day.date and paths.journal.exists()
+            for _ in read_commits(paths.journal)
+        )
 
     def _beside(self) -> tuple[Beside, ...]:
         halts = self.day.halt is not None or self.halt_file.stands or self.plan.guard is not None

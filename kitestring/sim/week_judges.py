@@ -26,8 +26,7 @@ from kitestring.domain.instants import SECOND, Instant
 from kitestring.domain.money import charge_as_money
 from kitestring.domain.orders import Product, Purpose, Side
 from kitestring.domain.positions import CarriedPosition, Fill
-from kitestring.domain.verdicts import HaltSession
-from kitestring.exchange.ledger import What
+from kitestring.domain.verdicts import HaltSession, PlaceOrder
 from kitestring.market.charges import charge_book
 from kitestring.sim.promises import Broken
 from kitestring.sim.promises_of_orders import short
@@ -36,7 +35,7 @@ from kitestring.sim.week_plan import moment
 
 Found = Iterator[tuple[Instant, str]]
 _ON_THE_WAY: Final = SECOND
-_TOLD_KINDS: Final = ("unprotected position", "frozen", "overnight stop", "day before", "not flat")
+_UNPROTECTED: Final = "unprotected position"
 
 
 # ── what is carried ──────────────────────────────────────────────────────────────────────────────
@@ -115,7 +114,7 @@ def owned_is_held(week: WeekEvidence) -> Found:
             now = dict(ours)
             for key, qty in _ours_traded(day, look.at).items():
                 now[key] = now.get(key, 0) + qty
-            yield from _compared(day, look, now)
+            yield from _compared(look, now)
         for key, qty in _ours_traded(day).items():
             ours[key] += qty
         for each in day.night.settled:
@@ -143,7 +142,7 @@ def _ours_traded(day: DayOfWeek, by: Instant | None = None) -> dict[str, int]:
     return net
 
 
-def _compared(day: DayOfWeek, look: WeekLook, ours: dict[str, int]) -> Found:
+def _compared(look: WeekLook, ours: dict[str, int]) -> Found:
     books: dict[str, int] = defaultdict(int)
     kept_out: set[str] = set(look.frozen)
     for book in look.books:
@@ -191,7 +190,7 @@ def _owned_by_strategy(week: WeekEvidence, day: DayOfWeek) -> dict[str, int]:
 def _kept_off(day: DayOfWeek, at: Instant) -> bool:
     """Whether the guard has the market at that moment."""
     last = [by for when, by in day.halts if when <= at]
-    return bool(last) and last[-1] == "guard" or any("guard" in each for each in day.refused)
+    return (bool(last) and last[-1] == "guard") or any("guard" in each for each in day.refused)
 
 
 def what_expires_is_closed(week: WeekEvidence) -> Found:
@@ -212,12 +211,12 @@ def what_expires_is_closed(week: WeekEvidence) -> Found:
             if look is None or not look.alive:
                 continue
             for book in look.books:
-                if book.instrument == name and book.net and not book.kept_out:
-                    if not _refused_exit(day, book) and book.key not in look.frozen:
-                        yield (
-                            look.at,
-                            f"{book.net:+d} {name} of {book.strategy} expires today, open",
-                        )
+                open_now = book.instrument == name and book.net and not book.kept_out
+                if open_now and not _refused_exit(day, book) and book.key not in look.frozen:
+                    yield (
+                        look.at,
+                        f"{book.net:+d} {name} of {book.strategy} expires today, open",
+                    )
 
 
 def _refused_exit(day: DayOfWeek, book: BookThen) -> bool:
@@ -240,31 +239,27 @@ def stops_stand_overnight(week: WeekEvidence) -> Found:
         sealed = next((run.sealed for run in day.runs if run.sealed is not None), None)
         if sealed is None or sealed.handover is None:
             continue
-        standing: dict[str, int] = defaultdict(int)
+        standing: dict[tuple[str, int], int] = defaultdict(int)
         for trigger in look.triggers:
-            standing[trigger.key] -= trigger.side * trigger.qty
-        wanted: dict[str, int] = defaultdict(int)
+            standing[trigger.key, trigger.side] += trigger.qty
+        wanted: dict[tuple[str, int], int] = defaultdict(int)
         for each in sealed.handover.positions:
-            wanted[f"{each.instrument.id}/{each.product.value}"] += each.net_qty
-        for key in sorted({*standing, *wanted}):
-            stands, want = standing.get(key, 0), wanted.get(key, 0)
-            if stands == want:
-                continue
-            if abs(stands) > abs(want) or stands * want < 0:
-                yield look.at, f"triggers for {stands:+d} of {key} stand overnight over {want:+d}"
-            elif not _told(day, key.partition("/")[0]):
-                yield look.at, f"{want:+d} {key} goes into the night with a stop for {stands:+d}"
+            key = f"{each.instrument.id}/{each.product.value}"
+            wanted[key, -1 if each.net_qty > 0 else 1] += abs(each.net_qty)
+        for key, side in sorted({*standing, *wanted}):
+            stands, want = standing.get((key, side), 0), wanted.get((key, side), 0)
+            if stands > want and not _by_hand(day, key, look.at):
+                yield look.at, f"triggers for {stands} of {key} stand overnight over {want}"
+            elif stands < want and not _told(day, key.partition("/")[0]):
+                yield look.at, f"{want} {key} go into the night with a stop for {stands}"
 
 
-def _told(day: DayOfWeek, instrument: str, since: Instant = 0) -> bool:
+def _told(day: DayOfWeek, instrument: str) -> bool:
     """Whether the house said aloud that something there is without its stop."""
     symbol = instrument.rpartition(":")[2]
     return any(
-        isinstance(fact, Note)
-        and any(kind in fact.kind for kind in _TOLD_KINDS)
-        and symbol in fact.sentence
-        for at, fact in day.facts()
-        if at >= since
+        isinstance(fact, Note) and fact.kind.endswith(_UNPROTECTED) and symbol in fact.sentence
+        for _, fact in day.facts()
     )
 
 
@@ -273,22 +268,36 @@ def never_more_for_sale_than_owned(week: WeekEvidence) -> Found:
     for day in week.days:
         said: set[str] = set()
         for look in day.samples:
-            for trigger in look.triggers:
-                key = trigger.key
-                waits = sum(t.qty for t in look.triggers if (t.key, t.side) == (key, trigger.side))
-                for tag, where, side, qty in look.resting:
+            for key, side in {(each.key, each.side) for each in look.triggers}:
+                waits = sum(t.qty for t in look.triggers if (t.key, t.side) == (key, side))
+                for tag, where, way, qty in look.resting:
                     command = day.placed.get(ClOrdId(tag))
                     exits = command is not None and command.intent.purpose is not Purpose.ENTRY
-                    if (where, side) == (key, trigger.side) and (exits or tag in day.fired):
+                    if (where, way) == (key, side) and (exits or tag in day.fired):
                         waits += qty
-                owned = -trigger.side * (look.account.get(key, 0) - week.foreign.get(key, 0))
-                if waits > max(owned, 0) and key not in said and not _by_hand(day, key, look.at):
+                nets = _strategies_at(day, look.at)
+                owned = sum(max(-side * qty, 0) for (_, k), qty in nets.items() if k == key)
+                if waits > owned and key not in said and not _by_hand(day, key, look.at):
                     said.add(key)
-                    yield (
-                        look.at,
-                        f"{waits} of {key} are for sale where {owned} are owned (trigger"
-                        f" {trigger.number})",
-                    )
+                    yield look.at, f"{waits} of {key} are for sale where {owned} are owned"
+
+
+def _strategies_at(day: DayOfWeek, by: Instant) -> dict[tuple[str, str], int]:
+    """What each strategy owns of what, by what it carried and by what has traded."""
+    net: dict[tuple[str, str], int] = defaultdict(int)
+    for run in day.runs:
+        for each in run.opening.positions if run.opening is not None else ():
+            net[each.strategy, f"{each.instrument.id}/{each.product.value}"] += each.net_qty
+    for entry, order in day.trades():
+        if order.owner == "ours" and entry.at <= by:
+            net[order.strategy, f"{order.instrument}/{order.product}"] += (
+                order.side * entry.last_qty
+            )
+    for at, fact in day.facts():
+        if isinstance(fact, Fill) and fact.cl_ord_id not in day.placed and at <= by:
+            whose = fact.strategy.partition(", carried")[0]
+            net[whose, f"{fact.instrument}/{fact.product.value}"] += fact.side.sign * fact.qty
+    return net
 
 
 def _by_hand(day: DayOfWeek, key: str, by: Instant) -> bool:
@@ -352,7 +361,9 @@ def protected_by_day(week: WeekEvidence) -> Found:
                     covered += qty if command.intent.purpose is not Purpose.ENTRY else 0
                 elif tag in day.fired and (where, way) == (book.key, side):
                     covered += qty
-            covered += sum(t.qty for t in look.triggers if (t.key, t.side) == (book.key, side))
+            if book.kept_out and covered < abs(book.net):
+                stands = sum(t.qty for t in look.triggers if (t.key, t.side) == (book.key, side))
+                covered = min(covered + stands, abs(book.net))
             if covered == abs(book.net) or book.key in fresh:
                 continue
             if covered < abs(book.net) and _told(day, book.instrument):
@@ -397,16 +408,16 @@ def only_an_armed_day_enters(week: WeekEvidence) -> Found:
         first = min(day.typed, default=None)
         over: Instant | None = None
         armed = False
-        since: dict[Instant, bool] = {}
+        unarmed: set[str] = set()
         for at, fact in day.facts():
-            if isinstance(fact, OperatorCommand):
-                if fact.word is OperatorWord.ARM:
-                    armed = True
-                elif fact.word is OperatorWord.DISARM:
-                    armed = False
-                since[at] = armed
+            if isinstance(fact, OperatorCommand) and fact.word is OperatorWord.ARM:
+                armed = True
+            elif isinstance(fact, OperatorCommand) and fact.word is OperatorWord.DISARM:
+                armed = False
             elif isinstance(fact, HaltSession) and fact.code in ("DAILY_LOSS", "DRAWDOWN"):
                 over = over or at
+            elif isinstance(fact, PlaceOrder) and not armed:
+                unarmed.add(fact.cl_ord_id)
         for sent in day.sent:
             command = day.placed.get(ClOrdId(sent.tag))
             if sent.method != "POST" or command is None:
@@ -415,9 +426,7 @@ def only_an_armed_day_enters(week: WeekEvidence) -> Found:
                 continue
             if first is None or sent.at < first:
                 yield sent.at, f"the entry {short(sent.tag)} was sent and nobody had armed the day"
-            decided = command.approved.at
-            latest = max((at for at in since if at <= decided), default=None)
-            if latest is None or not since[latest]:
+            elif sent.tag in unarmed:
                 yield sent.at, f"the entry {short(sent.tag)} was decided by an unarmed house"
             if over is not None and sent.at > over + _ON_THE_WAY:
                 yield sent.at, f"the entry {short(sent.tag)} was sent after the loss of the day"
@@ -458,8 +467,10 @@ def results_chain(week: WeekEvidence) -> Found:
             if gross != value:
                 yield (
                     at,
-                    f"the day says ₹{gross / 10_000:,.2f} before charges; trades and marks make"
-                    f" ₹{value / 10_000:,.2f}",
+                    (
+                        f"the day says ₹{gross / 10_000:,.2f} before charges; trades and marks make"
+                        f" ₹{value / 10_000:,.2f}"
+                    ),
                 )
             yield from _charged(day, at, sealed.charges)
             if opening is not None and week.days.index(day):
@@ -566,50 +577,43 @@ def sizes_fit_today(week: WeekEvidence) -> Found:
             if intent.order_qty % instrument.lot_size:
                 yield (
                     command.approved.at,
-                    f"{short(tag)}: {intent.order_qty} {intent.instrument}, whose lot is"
-                    f" {instrument.lot_size}",
+                    (
+                        f"{short(tag)}: {intent.order_qty} {intent.instrument}, whose lot is"
+                        f" {instrument.lot_size}"
+                    ),
                 )
 
 
 def exits_only_reduce(week: WeekEvidence) -> Found:
-    """No exit and no trigger of ours ever makes the account's position larger or turns it round."""
+    """No exit and no trigger of ours ever makes what is owned larger or turns it round."""
     for day in week.days:
-        net: dict[str, int] = defaultdict(int)
-        net.update(_began(week, day))
-        for entry in day.ledger:
-            order = day.real.get(entry.tag)
-            if entry.what is not What.TRADE or order is None:
-                continue
+        stops = {
+            fact.order_id: fact.strategy
+            for _, fact in day.facts()
+            if isinstance(fact, OvernightStop) and fact.order_id
+        }
+        net: dict[tuple[str, str], int] = defaultdict(int)
+        for run in day.runs:
+            for each in run.opening.positions if run.opening is not None else ():
+                net[each.strategy, f"{each.instrument.id}/{each.product.value}"] += each.net_qty
+        for entry, order in day.trades():
+            whose = order.strategy if order.owner == "ours" else stops.get(order.order_id, "")
             key = f"{order.instrument}/{order.product}"
-            before = net[key]
-            net[key] += order.side * entry.last_qty
-            exit_of_ours = order.owner == "ours" and order.purpose not in (Purpose.ENTRY, "")
-            if not exit_of_ours and order.owner != "stop":
+            if not whose or _by_hand(day, key, entry.at):
                 continue
-            if abs(net[key]) != abs(before) - entry.last_qty and not _by_hand(day, key, entry.at):
+            before = net[whose, key]
+            net[whose, key] += order.side * entry.last_qty
+            after = net[whose, key]
+            if order.owner == "ours" and order.purpose in (Purpose.ENTRY, ""):
+                continue
+            if abs(after) != abs(before) - entry.last_qty:
                 yield (
                     entry.at,
-                    f"{order.owner} {order.purpose.lower()} {short(order.tag)} took {key} from"
-                    f" {before:+d} to {net[key]:+d}",
+                    (
+                        f"the {order.purpose.lower() or 'trigger'} {short(order.tag)} of {whose} took"
+                        f" {key} from {before:+d} to {after:+d}"
+                    ),
                 )
-
-
-def _began(week: WeekEvidence, day: DayOfWeek) -> dict[str, int]:
-    """What the account owned as the day began, without what others brought."""
-    place = week.days.index(day)
-    found: dict[str, int] = defaultdict(int)
-    if place:
-        night = week.days[place - 1].night
-        for (name, product), (qty, _) in night.positions.items():
-            found[f"{name}/{product.value}"] += qty
-        for holding in night.holdings:
-            found[f"{holding.instrument}/CNC"] += holding.sellable
-    else:
-        for key, qty in week.foreign.items():
-            found[key] += qty
-    for key, qty in week.foreign.items():
-        found[key] -= qty if found.get(key) else 0
-    return found
 
 
 JUDGES: Final[tuple[Callable[[WeekEvidence], Found], ...]] = (

@@ -9,6 +9,7 @@ lots and tokens that change, settings that change, who is there in the morning a
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
@@ -17,10 +18,10 @@ from typing import Final, Literal
 import msgspec
 
 from kitestring.core.settings import RiskSettings
-from kitestring.domain.ids import StrategyId
+from kitestring.domain.ids import InstrumentId, StrategyId
 from kitestring.domain.instants import SECOND, Instant
-from kitestring.domain.instruments import Instrument, Segment
-from kitestring.domain.money import Money, money
+from kitestring.domain.instruments import Instrument, InstrumentKind, Segment
+from kitestring.domain.money import Money, money, price
 from kitestring.domain.orders import Product
 from kitestring.domain.sessions import Phase, PhaseKind, Session
 from kitestring.engine.guard_decision import GuardPolicy
@@ -199,7 +200,31 @@ def listed(plan: WeekPlan, day: WeekDay) -> dict[str, Instrument]:
                 lot = past.lots.get(each.name, lot)
             token += 256 * 4_000 * past.tokens.count(each.name)
         found[each.id] = msgspec.structs.replace(each, lot_size=lot, token=token)
+    found.update(_MANY)
     return found
+
+
+def _others() -> dict[str, Instrument]:
+    """Contracts that nobody here trades: a list of four futures would lose half of them at an expiry."""
+    made = {}
+    for number in range(12):
+        symbol = f"OTHER{number}26DECFUT"
+        made[f"NFO:{symbol}"] = Instrument(
+            id=InstrumentId(f"NFO:{symbol}"),
+            exchange="NFO",
+            symbol=symbol,
+            token=(60_000 + number) << 8 | 2,
+            kind=InstrumentKind.FUTURE,
+            segment=Segment.FUTURES,
+            name=f"OTHER{number}",
+            lot_size=100,
+            tick_size=price("0.05"),
+            expiry=LAST_DAY,
+        )
+    return made
+
+
+_MANY: Final[Mapping[str, Instrument]] = MappingProxyType(_others())
 
 
 @lru_cache(maxsize=1)
@@ -257,7 +282,7 @@ def _marked() -> tuple[dt.date, ...]:
     days = trading_days()
     found: list[dt.date] = []
     usual = opens_at(days[0]) % (24 * 3600 * SECOND)
-    for before, day in zip(days, days[1:], strict=False):
+    for before, day in itertools.pairwise(days):
         expires = any(each.expiry == day for each in instruments_on(day))
         holiday = (day - before).days > 1 and day.weekday() not in (0, 5, 6)
         special = day.weekday() > 4 or opens_at(day) % (24 * 3600 * SECOND) != usual

@@ -88,6 +88,9 @@ def _headed(day: DayOfWeek) -> str:
         )
     if row.dies_s is not None:
         said.append("the machine dies")
+    if day.refused:
+        first = day.refused[0].splitlines()[0]
+        said.append(f"{len(day.refused)} starts refused, the first: {first}")
     return "; ".join(said)
 
 
@@ -130,9 +133,11 @@ def _happened(day: DayOfWeek) -> Iterator[tuple[Instant, str]]:
                 intent = fact.intent
                 yield (
                     at,
-                    f"house: {intent.strategy} sends {intent.purpose.lower()}"
-                    f" {short(fact.cl_ord_id)}: {intent.side} {intent.order_qty}"
-                    f" {intent.instrument} {intent.ord_type} ({intent.reason})",
+                    (
+                        f"house: {intent.strategy} sends {intent.purpose.lower()}"
+                        f" {short(fact.cl_ord_id)}: {intent.side} {intent.order_qty}"
+                        f" {intent.instrument} {intent.ord_type} ({intent.reason})"
+                    ),
                 )
             case ModifyOrder() | CancelOrder():
                 word = "cancels" if isinstance(fact, CancelOrder) else "changes"
