@@ -105,6 +105,8 @@ async def carried_in(
     for stop in told:
         if stop.step != "gone":
             opening = left_to_stop(opening, stop)
+        if stop.step == "unknown":
+            unprotected.append(stop.sentence)
     opening = confirmed(opening, net_qty)
     unprotected += _naked(opening, told, idle)
     return TakenOver(opening=opening, stops=tuple(told), unprotected=tuple(unprotected))

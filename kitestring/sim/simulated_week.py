@@ -167,6 +167,7 @@ def _day(
         deaths=world.deaths,
         strikes=list(world.stage.faults.strikes),
         typed=world.typed,
+        starts=world.starts,
         halts=world.halts,
         refused=world.refused,
         loosened=world.loosened,

@@ -143,6 +143,7 @@ class DayWorld:
         self.samples: list[WeekLook] = []
         self.deaths: list[Death] = []
         self.typed: list[Instant] = []
+        self.starts: list[Instant] = []
         self.halts: list[tuple[Instant, str]] = []
         self.refused: list[str] = []
         self.lift_at: list[int] = []
@@ -362,6 +363,7 @@ class DayWorld:
         reverted = False
         while not self.over and self.stopped_at is None and self._lives < _LIVES_MAX:
             self._lives += 1
+            self.starts.append(self.clock.now())
             risk = self.plan.risk if reverted else self._risk()
             task = asyncio.create_task(self._life(risk), name="house")
             self.power.supply(task)

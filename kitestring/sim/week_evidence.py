@@ -108,6 +108,8 @@ class DayOfWeek(msgspec.Struct, kw_only=True, dict=True):
     deaths: list[Death]
     strikes: list[Strike]
     typed: list[Instant]
+    starts: list[Instant]
+    """When the house was started."""
     halts: list[tuple[Instant, str]]
     """HALT written and lifted: when, and by whom, or ``lifted``."""
     refused: list[str]

@@ -32,6 +32,7 @@ from kitestring.sim.promises import Broken
 from kitestring.sim.promises_of_orders import short
 from kitestring.sim.week_evidence import BookThen, DayOfWeek, Run, WeekEvidence, WeekLook
 from kitestring.sim.week_plan import moment
+from kitestring.sim.week_promises import days_keep_their_own
 
 Found = Iterator[tuple[Instant, str]]
 _ON_THE_WAY: Final = SECOND
@@ -290,14 +291,19 @@ def _strategies_at(day: DayOfWeek, by: Instant) -> dict[tuple[str, str], int]:
             net[each.strategy, f"{each.instrument.id}/{each.product.value}"] += each.net_qty
     for entry, order in day.trades():
         if order.owner == "ours" and entry.at <= by:
-            net[order.strategy, f"{order.instrument}/{order.product}"] += (
+            net[_owner(order.strategy), f"{order.instrument}/{order.product}"] += (
                 order.side * entry.last_qty
             )
     for at, fact in day.facts():
         if isinstance(fact, Fill) and fact.cl_ord_id not in day.placed and at <= by:
-            whose = fact.strategy.partition(", carried")[0]
+            whose = _owner(fact.strategy)
             net[whose, f"{fact.instrument}/{fact.product.value}"] += fact.side.sign * fact.qty
     return net
+
+
+def _owner(book: str) -> str:
+    """Whose it is: a position kept aside has a book of its own, named after its strategy."""
+    return book.partition(", carried")[0]
 
 
 def _by_hand(day: DayOfWeek, key: str, by: Instant) -> bool:
@@ -379,7 +385,7 @@ def protected_by_day(week: WeekEvidence) -> Found:
 
 
 def halts_hold_overnight(week: WeekEvidence) -> Found:
-    """While HALT stands no entry is sent; while the guard's stands the house sends nothing at all."""
+    """While HALT stands no entry is sent; a house that the guard has ended sends nothing at all."""
     standing = ""
     for day in week.days:
         changes = sorted(day.halts)
@@ -393,7 +399,11 @@ def halts_hold_overnight(week: WeekEvidence) -> Found:
                 entry = command is not None and command.intent.purpose is Purpose.ENTRY
                 if sent.method == "POST" and entry:
                     yield sent.at, f"the entry {short(sent.tag)} was sent while HALT stood"
-                elif standing == "guard" and command is not None:
+                elif (
+                    standing == "guard"
+                    and command is not None
+                    and not any(since < start < sent.at for start in day.starts)
+                ):
                     yield sent.at, f"{short(sent.tag)} was sent while the guard's HALT stood"
             if what == "lifted":
                 standing = ""
@@ -597,7 +607,8 @@ def exits_only_reduce(week: WeekEvidence) -> Found:
             for each in run.opening.positions if run.opening is not None else ():
                 net[each.strategy, f"{each.instrument.id}/{each.product.value}"] += each.net_qty
         for entry, order in day.trades():
-            whose = order.strategy if order.owner == "ours" else stops.get(order.order_id, "")
+            ours = order.owner == "ours"
+            whose = _owner(order.strategy) if ours else stops.get(order.order_id, "")
             key = f"{order.instrument}/{order.product}"
             if not whose or _by_hand(day, key, entry.at):
                 continue
@@ -634,6 +645,7 @@ JUDGES: Final[tuple[Callable[[WeekEvidence], Found], ...]] = (
     yesterdays_orders_are_left_alone,
     sizes_fit_today,
     exits_only_reduce,
+    days_keep_their_own,
 )
 
 
