@@ -321,7 +321,8 @@ class LiveEngine:
         """
         kept = self.arming.read()
         standing = arming.standing(kept, terms)
-        owned = bool(core.portfolio.open_by_instrument) or any(core.orders.all_working())
+        # What is carried is no position of the core's yet; it needs care all the same.
+        owned = bool(terms.open_positions) or any(core.orders.all_working())
         if attempt == 1 and terms.halted:
             # Nothing may be armed over it: a person takes it away first.
             if owned:
@@ -336,7 +337,6 @@ class LiveEngine:
         if attempt > 1:
             # The same process goes on, without entries: nobody has to type anything for that.
             return self._armed_here
-        owned = bool(terms.open_positions) or any(core.orders.all_working())
         if not owned:
             arming.refuse(terms)
         if not arming.refusals(terms):

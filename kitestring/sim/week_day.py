@@ -383,7 +383,6 @@ class DayWorld:
                 reverted = isinstance(error, ConfigError)
                 idle = "nothing is open" in str(error)
                 if idle and refusals >= _GIVES_UP and self.clock.now() > moment(self.day.date, 0):
-                    self._leave()
                     return
                 wait_s = _AGAIN_S * refusals
             else:

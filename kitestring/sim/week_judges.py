@@ -160,32 +160,30 @@ def _compared(look: WeekLook, ours: dict[str, int]) -> Found:
 
 
 def nobody_is_left_alone(week: WeekEvidence) -> Found:
-    """As long as anybody is there to start it, a house looks after what is open."""
+    """As long as anybody is there to start it, a house looks after what is open or carried."""
+    left: dict[tuple[str, str, str], int] = {}
     for day in week.days:
-        for label in ("well", "flat"):
-            look = day.last(label)
-            if look is None or look.alive or day.stopped_at is not None or _kept_off(day, look.at):
-                continue
-            owned = _owned_by_strategy(week, day)
-            if any(owned.values()):
-                refused = day.refused[-1] if day.refused else "nothing was said"
-                yield look.at, f"{label}: nobody looks after {dict(owned)}: {refused}"
+        look = day.last("well")
+        if look is not None and not look.alive and not _excused(day, look.at):
+            mine = left if not day.runs else _books_at_end(day)
+            open_now = {key: qty for key, qty in mine.items() if _still_there(look, key, qty)}
+            if open_now:
+                why = day.refused[-1] if day.refused else "nothing was said"
+                yield look.at, f"nobody looks after {_shown(open_now)}: {why}"
+        if day.runs:
+            left = _books_at_end(day)
 
 
-def _owned_by_strategy(week: WeekEvidence, day: DayOfWeek) -> dict[str, int]:
-    """What the account holds and others did not bring."""
-    look = day.looks[-1]
-    names = {
-        f"{name}/{row.product.value}"
-        for row in week.plan.rows
-        for name in day.listed
-        if day.listed[name].name == row.market
-    }
-    return {
-        key: qty - week.foreign.get(key, 0)
-        for key, qty in look.account.items()
-        if key in names and qty != week.foreign.get(key, 0)
-    }
+def _excused(day: DayOfWeek, at: Instant) -> bool:
+    """Whether nobody could be there: the machine dead or left, the guard at it, the start too late."""
+    gone = day.stopped_at is not None and day.stopped_at <= at
+    young = at - max(day.starts, default=0) < 40 * SECOND
+    return gone or young or _kept_off(day, at)
+
+
+def _still_there(look: WeekLook, key: tuple[str, str, str], qty: int) -> bool:
+    there = look.account.get(f"{key[1]}/{key[2]}", 0)
+    return abs(there) >= abs(qty) and there * qty > 0
 
 
 def _kept_off(day: DayOfWeek, at: Instant) -> bool:
@@ -268,7 +266,7 @@ def never_more_for_sale_than_owned(week: WeekEvidence) -> Found:
     """What rests, triggers and orders together, can never sell more than is owned."""
     for day in week.days:
         said: set[str] = set()
-        for look in day.samples:
+        for look in day.samples if day.runs else ():
             for key, side in {(each.key, each.side) for each in look.triggers}:
                 waits = sum(t.qty for t in look.triggers if (t.key, t.side) == (key, side))
                 for tag, where, way, qty in look.resting:
