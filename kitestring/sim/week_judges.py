@@ -558,9 +558,9 @@ def days_are_sealed(week: WeekEvidence) -> Found:
 
 
 def _halted_over(week: WeekEvidence, day: DayOfWeek) -> bool:
-    """Whether HALT stood so that a house with nothing open could not be started again."""
+    """Whether it could not be started again because nothing was armed and nothing open."""
     del week
-    return any("Nothing is armed while HALT stands" in each for each in day.refused)
+    return bool(day.refused) and "nothing is open" in day.refused[-1]
 
 
 def yesterdays_orders_are_left_alone(week: WeekEvidence) -> Found:
