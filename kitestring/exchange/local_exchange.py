@@ -41,6 +41,7 @@ from kitestring.exchange.market_board import MarketBoard
 from kitestring.exchange.market_source import Source, TapeSource
 from kitestring.exchange.matching import Matcher
 from kitestring.exchange.newcomers import Newcomers
+from kitestring.exchange.rules import OrderRules, rules_of
 from kitestring.market.charges import configured_charges
 from kitestring.market.order_rule_rows import order_rules
 
@@ -103,6 +104,8 @@ class ExchangeSettings(msgspec.Struct, frozen=True, kw_only=True):
     orders: OrderSettings = OrderSettings()
     square_off: bool = True
     """Whether the broker closes intraday positions at its cut-off."""
+    rules: OrderRules | None = None
+    """Other rules than the dated rows have, for a market with hours of its own."""
 
 
 class Clock(Protocol):
@@ -152,6 +155,7 @@ class LocalExchange:
             closes=closes,
             square_off=settings.square_off,
             own_clock=True,
+            rules=settings.rules or rules_of(self.day),
         )
         self.board = MarketBoard(self.listing, self._close_of)
         self.newcomers = Newcomers(source, self.board, self.now)

@@ -37,6 +37,7 @@ from kitestring.exchange.desk.kite_error import KiteError
 from kitestring.exchange.desk.opening_account import OpeningChoice
 from kitestring.exchange.local_exchange import ExchangeSettings, LocalExchange, Switches
 from kitestring.exchange.overnight import Night
+from kitestring.exchange.rules import rules_of
 from kitestring.exchange.wire.exchange_clock import ExchangeClock
 from kitestring.exchange.wire.fault_script import Script
 from kitestring.exchange.wire.faults import Fault, When
@@ -115,6 +116,7 @@ class DayWorld:
         self.begins_s = BEGINS_S
         self.power = Power(network, _SERVER)
         self.clock = ExchangeClock(moment(day.date, BEGINS_S))
+        before_close = (CLOSE_S - BROKERS_S) * SECOND
         account = OpeningChoice(cash=_CASH, carried="", with_holdings=False)
         self.exchange = LocalExchange(
             ExchangeSettings(
@@ -122,17 +124,15 @@ class DayWorld:
                 account=account,
                 opening=night.opening() if night is not None else None,
                 switches=Switches(rate_limits=True),
+                rules=msgspec.structs.replace(
+                    rules_of(day.date), square_off_us=dict.fromkeys(Segment, before_close)
+                ),
             ),
             market,
             self.clock,
         )
         if night is not None:
             night.wake(self.exchange, self.clock.now())
-        floor = self.exchange.floor
-        before_close = (CLOSE_S - BROKERS_S) * SECOND
-        floor.rules = msgspec.structs.replace(
-            floor.rules, square_off_us=dict.fromkeys(Segment, before_close)
-        )
         self.stage = RehearsalStage(
             self.exchange, self.clock, script=Script(tuple(self._faults()), plan.seed)
         )

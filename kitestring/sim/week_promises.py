@@ -41,7 +41,9 @@ def days_keep_their_own(week: WeekEvidence) -> Iterator[tuple[Instant, str]]:
                 yield at, f"{judge.__name__.replace('_', ' ')}: {sentence}"
         if len(day.runs) == 1:
             yield from halts.a_crash_loses_nothing(evidence)
-        if not any(by == "guard" for _, by in day.halts):
+        # The guard's trades have tags, the broker's square-off has names of its own.
+        named = any(by == "guard" for _, by in day.halts) or any(e.origin for e in day.ledger)
+        if not named:
             yield from orders.others_booked_once(evidence)
 
 
