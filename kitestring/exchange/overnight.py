@@ -60,7 +60,7 @@ class Night(msgspec.Struct, frozen=True, kw_only=True):
 
     def wake(self, exchange: LocalExchange, now: Instant) -> None:
         """Let what waited overnight wait on at the next day's exchange."""
-        exchange.gtt.take_over(self.triggers, now)
+        exchange.gtt.take_over(map(msgspec.structs.replace, self.triggers), now)
 
 
 def night_after(exchange: LocalExchange, closes: Mapping[InstrumentId, Price]) -> Night:
@@ -105,7 +105,10 @@ def night_after(exchange: LocalExchange, closes: Mapping[InstrumentId, Price]) -
         commodity_cash=money[1] if len(money) > 1 else Money(0),
         positions=positions,
         holdings=tuple(_delivered(exchange, bought)),
-        triggers=exchange.gtt.overnight(),
+        triggers=tuple(
+            msgspec.structs.replace(each, results=list(each.results))
+            for each in exchange.gtt.overnight()
+        ),
         settled=tuple(settled),
     )
 

@@ -22,7 +22,7 @@ from kitestring.domain.events import (
     OvernightStop,
 )
 from kitestring.domain.ids import ClOrdId
-from kitestring.domain.instants import SECOND, Instant
+from kitestring.domain.instants import NEVER, SECOND, Instant
 from kitestring.domain.money import charge_as_money
 from kitestring.domain.orders import Product, Purpose, Side
 from kitestring.domain.positions import CarriedPosition, Fill
@@ -253,12 +253,13 @@ def stops_stand_overnight(week: WeekEvidence) -> Found:
                 yield look.at, f"{want} {key} go into the night with a stop for {stands}"
 
 
-def _told(day: DayOfWeek, instrument: str) -> bool:
+def _told(day: DayOfWeek, instrument: str, by: Instant = NEVER) -> bool:
     """Whether the house said aloud that something there is without its stop."""
     symbol = instrument.rpartition(":")[2]
     return any(
         isinstance(fact, Note) and fact.kind.endswith(_UNPROTECTED) and symbol in fact.sentence
-        for _, fact in day.facts()
+        for at, fact in day.facts()
+        if at <= by
     )
 
 
@@ -370,7 +371,7 @@ def protected_by_day(week: WeekEvidence) -> Found:
                 covered = min(covered + stands, abs(book.net))
             if covered == abs(book.net) or book.key in fresh:
                 continue
-            if covered < abs(book.net) and _told(day, book.instrument):
+            if covered < abs(book.net) and _told(day, book.instrument, look.at):
                 continue
             yield (
                 look.at,
