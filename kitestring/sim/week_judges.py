@@ -119,6 +119,8 @@ def owned_is_held(week: WeekEvidence) -> Found:
         for key, qty in _ours_traded(day).items():
             ours[key] += qty
         for each in day.night.settled:
+            if not each.expired:
+                continue  # intraday and left over: the house names it in the morning, and asks
             ours.pop(f"{each.instrument}/{each.product.value}", None)
         for run in day.runs:
             if run.sealed is None and run.commits:

@@ -30,9 +30,13 @@ def plan_of_a_good_week():
     return changed(
         plan,
         days=(
-            day("2026-11-20", "2 BUY stop=-1000", "2 BUY stop=-60"),
+            day(
+                "2026-11-20",
+                "2 BUY stop=-1000; 3 BUY stop=-1000; 4 BUY stop=-1000",
+                "2 BUY stop=-60; 3 BUY stop=-60; 4 BUY stop=-60",
+            ),
             day("2026-11-23", "4 BUY stop=-1000", ""),
-            day("2026-11-25", "", "4 EXIT"),
+            day("2026-11-25", "", "2 EXIT; 3 EXIT; 4 EXIT"),
         ),
         rows=(
             WeekRow(name=StrategyId("s0"), market="NIFTY", product=Product.NRML, lots=2),
