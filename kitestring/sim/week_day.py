@@ -22,7 +22,6 @@ from kitestring.domain.events import OperatorWord, Resolution
 from kitestring.domain.instants import DAY, IST_OFFSET, SECOND, Instant
 from kitestring.domain.instruments import Segment
 from kitestring.domain.orders import Product
-from kitestring.domain.positions import Book
 from kitestring.engine.arm_ahead import arm_ahead
 from kitestring.engine.guard import Guard, GuardTerms
 from kitestring.engine.guard_hands import GuardHands
@@ -47,6 +46,7 @@ from kitestring.sim.memory_network import Network
 from kitestring.sim.power import Moment, MortalJournal, Power, PowerCut
 from kitestring.sim.week_evidence import BookThen, TriggerThen, WeekLook
 from kitestring.sim.week_house import planned
+from kitestring.sim.week_looks import agrees, owned_by, stop_of
 from kitestring.sim.week_market import WeekMarket
 from kitestring.sim.week_plan import (
     BEGINS_S,
@@ -515,7 +515,7 @@ class DayWorld:
             await self.until(seconds)
             look = self.look(label)
             for _ in range(_AGREES_WITHIN_S * 2 if label in ("well", "flat") else 0):
-                if look.alive and not look.untrusted and _agrees(look):
+                if look.alive and not look.untrusted and agrees(look):
                     break
                 await asyncio.sleep(0.5)
                 look = self.look(label)
@@ -563,7 +563,7 @@ class DayWorld:
                     instrument=book.instrument,
                     product=book.product.value,
                     net=book.net_qty,
-                    stop_px=_stop_of(book),
+                    stop_px=stop_of(book),
                     leaving=book.trade is not None and book.trade.leaving is not None,
                     kept_out=book.frozen or core.view.left_to(book),
                 )
@@ -583,25 +583,3 @@ class DayWorld:
             else "",
             untrusted=core.state.untrusted if core is not None else "",
         )
-
-
-def owned_by(exchange: LocalExchange) -> dict[str, int]:
-    """What the account owns: its positions, and the shares that lie in the demat account."""
-    found: dict[str, int] = {}
-    for (name, product), position in exchange.floor.account.positions.items():
-        net = position.net_qty + (position.held if product is Product.CNC else 0)
-        if net:
-            found[f"{name}/{product}"] = net
-    return found
-
-
-def _stop_of(book: Book) -> int | None:
-    stop_px = book.trade.stop_px if book.trade is not None else None
-    return None if stop_px is None else int(stop_px)
-
-
-def _agrees(look: WeekLook) -> bool:
-    ours: dict[str, int] = {}
-    for book in look.books:
-        ours[book.key] = ours.get(book.key, 0) + book.net
-    return all(abs(look.account.get(key, 0)) >= abs(net) for key, net in ours.items())
