@@ -17,12 +17,14 @@ from proof import (
     same_seed,
     sigkills,
     simulated_days,
+    simulated_weeks,
     state_machines,
 )
 from proof.tier import Tier
 
 TIERS: Final[tuple[Tier, ...]] = (
     simulated_days.TIER,
+    simulated_weeks.TIER,
     same_seed.TIER,
     exit_paths.TIER,
     state_machines.TIER,

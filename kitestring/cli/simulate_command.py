@@ -25,14 +25,28 @@ import click
     multiple=True,
     help="With --seed: leave this out of the day, as a broken day's story names it.",
 )
+@click.option("--week", type=click.IntRange(min=0), help="Only this week, told whole if it breaks.")
+@click.option("--weeks", type=click.IntRange(min=1), help="So many weeks instead of days.")
 def simulate(
-    *, seed: int | None, days: int, first: int, done: Path | None, left_out: tuple[str, ...]
+    *,
+    week: int | None,
+    weeks: int | None,
+    seed: int | None,
+    days: int,
+    first: int,
+    done: Path | None,
+    left_out: tuple[str, ...],
 ) -> None:
     """Simulate trading days: the live house at the local exchange in virtual time, faults and crashes.
+
+    With --weeks or --week whole weeks: positions carried over nights, holidays and expiries.
 
     Every day is judged by the exchange's own ledger. Exits with 1 if a promise was broken; the same
     seed is always the same day. Ctrl-C stops between two days.
     """
+    if week is not None or weeks is not None:
+        _weeks([week] if week is not None else list(range(first, first + (weeks or 1))))
+        return
     from kitestring.cli.simulated_days import DayFile, lived  # noqa: PLC0415 - --help must be fast
 
     if left_out and seed is None:
@@ -63,5 +77,20 @@ def simulate(
         sys.exit(130)
     if seed is None:
         click.echo(f"{len(waiting)} days: {bad} broke a promise.")
+    if bad:
+        sys.exit(1)
+
+
+def _weeks(seeds: list[int]) -> None:
+    from kitestring.cli.simulated_weeks import lived_week  # noqa: PLC0415 - --help must be fast
+
+    bad = 0
+    for seed in seeds:
+        week = lived_week(seed)
+        bad += week.broken > 0
+        if week.broken or len(seeds) == 1:
+            click.echo("\n".join(week.lines))
+    if len(seeds) > 1:
+        click.echo(f"{len(seeds)} weeks: {bad} broke a promise.")
     if bad:
         sys.exit(1)

@@ -65,6 +65,7 @@ from kitestring.domain.verdicts import CancelOrder
 DIFFERS: Final = "BROKER_DIFFERS"
 BANNED: Final = "TOUCHED_BY_HAND"
 OPPOSED: Final = "OPPOSITE_BY_HAND"
+CARRIED: Final = "CARRIED_FROZEN"
 _RESTING: Final = (OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED)
 _BOOKS: Final = "the broker's books"
 _DONE_BY: Final = {
@@ -163,6 +164,15 @@ class BrokerView:
             standing.entries_closed_code = OPPOSED
             standing.entries_closed_why = f"{foreign:+} of it in the account is not the house's, and the broker would net the two"
             return
+        aside = self._kept_aside(book)
+        if aside is not None:
+            standing.entries_open = False
+            standing.entries_closed_code = CARRIED
+            standing.entries_closed_why = (
+                f"{aside.net_qty} of it carried by {aside.owner} are not traded today "
+                f"({aside.frozen}); a second position beside them could not be told from them"
+            )
+            return
         if not (state.seen or state.frozen or state.banned):
             return
         code, why = DIFFERS, ""
@@ -226,6 +236,18 @@ class BrokerView:
                 holds = due.get(order.strategy, self._portfolio.books[order.strategy].net_qty)
                 due[order.strategy] = holds + (counted - order.cum_qty) * order.side.sign
         return due
+
+    def _kept_aside(self, book: Book) -> Book | None:
+        """A carried position of the same strategy in the same contract that is not traded today."""
+        for each in self._portfolio.books.values():
+            same = (each.owner, each.instrument, each.product) == (
+                book.strategy,
+                book.instrument,
+                book.product,
+            )
+            if same and each.frozen and each.net_qty:
+                return each
+        return None
 
     # ── looks ────────────────────────────────────────────────────────────────────────────────
 

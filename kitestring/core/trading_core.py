@@ -277,6 +277,10 @@ class TradingCore:
         self._record(opening)
         self._schedule()
 
+    def _carries(self, key: StrategyId) -> bool:
+        book = self.portfolio.books.get(key)
+        return book is not None and book.net_qty != 0
+
     def _carry(self, position: CarriedPosition) -> None:
         key, instrument = position.strategy, position.instrument
         row = self._strategies_by_name.get(key)
@@ -286,6 +290,12 @@ class TradingCore:
         elif frozen or (row.instrument, row.product) != (instrument.id, position.product):
             frozen = frozen or f"{key} trades {row.instrument} as {row.product} today"
             key = StrategyId(f"{key}, carried {instrument.symbol} {position.product}")
+        elif self._carries(key):
+            # A book holds one round trip with one stop: the second of them stays as it is.
+            frozen = f"{key} carries another position in it"
+            key = StrategyId(f"{key}, carried {instrument.symbol} {position.product}")
+        while self._carries(key):
+            key = StrategyId(f"{key}, again")
         book = self.portfolio.carry(position, key, frozen)
         self.view.carry(position, book)
         if frozen:

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from kitestring.broker.kite_errors import KiteReadFailed
 from kitestring.domain.errors import BrokerUnavailable
 from kitestring.domain.events import BrokerSnapshot, DayOpening, OvernightStop
 from kitestring.domain.ids import InstrumentId
@@ -41,6 +42,9 @@ def _listed(
     if (today.lot_size, today.multiplier) != (was.lot_size, was.multiplier):
         why = f"{was.symbol} has a lot of {today.lot_size} today and had {was.lot_size}"
         return frozen(position, f"{why} (a corporate action?)")
+    if position.net_qty % today.lot_size:
+        why = f"{position.net_qty} are no whole number of lots of {today.lot_size}"
+        return frozen(position, f"{why}, and no order for them would be taken")
     return msgspec.structs.replace(position, instrument=today)
 
 
@@ -49,17 +53,37 @@ def confirmed(opening: DayOpening, net_qty: Mapping[str, int]) -> DayOpening:
 
     ``net_qty``: by ``EXCHANGE:SYMBOL/PRODUCT``. Others may hold more of it in the same account.
     """
-    ours: dict[str, int] = defaultdict(int)
-    for each in opening.positions:
-        ours[_key(each)] += each.net_qty
+    short = missing(opening, net_qty)
     positions: list[CarriedPosition] = []
     for each in opening.positions:
-        theirs, mine = net_qty.get(_key(each), 0), ours[_key(each)]
-        if abs(theirs) < abs(mine) or theirs * mine < 0:
+        if (counted := short.get(key_of(each))) is not None:
+            theirs, mine = counted
             why = f"the broker shows {theirs} of {each.instrument.symbol} where {mine} are ours"
             each = frozen(each, why)  # noqa: PLW2901 - the same one, with a word on it
         positions.append(each)
     return msgspec.structs.replace(opening, positions=tuple(positions))
+
+
+def missing(opening: DayOpening, net_qty: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+    """Of which position the account holds less than ours: what it shows, and what is ours."""
+    ours: dict[str, int] = defaultdict(int)
+    for each in opening.positions:
+        ours[key_of(each)] += each.net_qty
+    found: dict[str, tuple[int, int]] = {}
+    for key, mine in ours.items():
+        theirs = net_qty.get(key, 0)
+        if abs(theirs) < abs(mine) or theirs * mine < 0:
+            found[key] = (theirs, mine)
+    return found
+
+
+def with_shares(net_qty: Mapping[str, int], shares: Mapping[str, int]) -> dict[str, int]:
+    """The broker's positions, and the shares of the demat account with which the day began.
+
+    Shares bought for delivery are a position on their own day only: the next morning they lie in the
+    demat account, and what is sold of them shows as a position below zero.
+    """
+    return {key: net_qty.get(key, 0) + shares.get(key, 0) for key in {*net_qty, *shares}}
 
 
 def left_to_stop(opening: DayOpening, stop: OvernightStop) -> DayOpening:
@@ -104,6 +128,30 @@ class Now(Protocol):
         ...
 
 
+class SharesOfTheBroker(Protocol):
+    """What ``LiveLink`` offers here."""
+
+    async def delivered(self) -> Mapping[str, int]:
+        """The demat account as the day began, by ``EXCHANGE:SYMBOL/CNC``; raises ``KiteReadFailed``."""
+        ...
+
+
+async def shares_at_broker(link: SharesOfTheBroker) -> Mapping[str, int]:
+    """The shares that lie in the demat account. Raises ``BrokerUnavailable`` where they cannot be read."""
+    why = ""
+    for look in range(READS):
+        if look:
+            await asyncio.sleep(READ_AGAIN_S)
+        try:
+            return await link.delivered()
+        except KiteReadFailed as error:
+            why = error.what
+    raise BrokerUnavailable(
+        f"Shares are carried from the day before, and the demat account could not be read: {why}",
+        do="see your holdings in Kite, and start again: nothing was sent",
+    )
+
+
 async def books_at_broker(broker: BooksOfTheBroker, clock: Now) -> BrokerSnapshot:
     """The account's books, read now. Raises ``BrokerUnavailable`` where they cannot be."""
     why = ""
@@ -121,5 +169,6 @@ async def books_at_broker(broker: BooksOfTheBroker, clock: Now) -> BrokerSnapsho
     )
 
 
-def _key(position: CarriedPosition) -> str:
+def key_of(position: CarriedPosition) -> str:
+    """The broker's name of it."""
     return f"{position.instrument.id}/{position.product.value}"

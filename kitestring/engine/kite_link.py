@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from kitestring.broker.governor import Governor
+from kitestring.broker.governor import Call, Governor
 from kitestring.broker.kite_bridge import KiteBroker
 from kitestring.broker.kite_client import KiteClient
 from kitestring.broker.kite_errors import KiteReadFailed
@@ -28,6 +28,7 @@ from kitestring.domain.events import Gap, Note
 from kitestring.domain.ids import InstrumentId
 from kitestring.domain.instants import SECOND
 from kitestring.domain.instruments import Instrument
+from kitestring.domain.orders import Product
 from kitestring.domain.ports import Manifest
 from kitestring.engine.kite_market import Hear, feed_note, joined_history
 from kitestring.engine.live_day import LiveClock
@@ -68,6 +69,16 @@ class KiteLink:
             funds = (await self._client.margins()).equity
             available = funds.net if funds is not None else None
         return Account(user_id=profile.user_id, user_name=profile.user_name, available=available)
+
+    async def delivered(self) -> Mapping[str, int]:
+        """The demat account as the day began, by ``NSE:INFY/CNC``. Raises ``KiteReadFailed``."""
+        async with self.broker.line.turn(Call.READ):
+            rows = await self._client.holdings()
+        found: dict[str, int] = {}
+        for row in rows:
+            key = f"{row.instrument}/{Product.CNC.value}"
+            found[key] = found.get(key, 0) + row.qty + row.t1_qty + row.used_qty
+        return found
 
     async def load_history(
         self, needed: Iterable[tuple[InstrumentId, int, int]]

@@ -26,6 +26,7 @@ from kitestring.domain.events import (
     Note,
     OperatorCommand,
     OperatorWord,
+    OvernightStop,
     Resolution,
     SessionEnded,
 )
@@ -65,7 +66,7 @@ CALM_WITHIN: Final = 10 * SECOND
 FEED_AGAIN_S: Final = 5.0
 """After a feed that broke: the pause before it is begun again."""
 
-Heard = TickFrame | Gap | HistoryLoaded | Note | OperatorCommand | BrokerSnapshot
+Heard = TickFrame | Gap | HistoryLoaded | Note | OvernightStop | OperatorCommand | BrokerSnapshot
 """What may lie in the inbox; reports are fetched from the broker, timers are the clock's."""
 
 
@@ -281,7 +282,7 @@ class LiveDay(DaySteps):
             self._take_live_frame(heard)
             return
         self._catch_up(-1, self._clock.now())
-        if isinstance(heard, Note):
+        if isinstance(heard, Note | OvernightStop):
             self.record(heard)
             return
         self.tell(heard)

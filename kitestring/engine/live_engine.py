@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Final
@@ -25,6 +25,7 @@ from kitestring.domain.errors import ConfigError, HouseError
 from kitestring.domain.events import (
     DayOpening,
     DaySealed,
+    Fact,
     Gap,
     Note,
     OperatorCommand,
@@ -73,6 +74,7 @@ from kitestring.engine.pulse import Pulse
 from kitestring.engine.recovery import read_story
 from kitestring.engine.replay import LIVE_NOTE, TIGHTENED
 from kitestring.engine.scribe import Scribe
+from kitestring.engine.standing_stops import StandingStops
 from kitestring.engine.stopping import Stopping
 from kitestring.engine.watching import DayResult, DayStarted, Watcher
 from kitestring.store.atomic_file import write_atomically
@@ -92,6 +94,10 @@ OpenJournal = Callable[[Path, str], SqliteJournal]
 
 def _journal(path: Path, run_key: str) -> SqliteJournal:
     return SqliteJournal(path, run_key=run_key)
+
+
+def _facts(journal: SqliteJournal) -> Iterator[Fact]:
+    return (fact for _, commit in journal.commits() for fact in commit.facts)
 
 
 class LiveEngine:
@@ -247,9 +253,9 @@ class LiveEngine:
                 )
             broker.start()
             try:
-                over = (
-                    TakenOver() if resumed else await carried_in(plan.opening, plan.overnight, link)
-                )
+                over = TakenOver()
+                if not resumed:
+                    over = await carried_in(plan.opening, plan.overnight, link, plan.settings)
                 opening = over.opening
                 self._begin(day, history, gap, opening)
                 for stop in over.stops:
@@ -267,12 +273,13 @@ class LiveEngine:
                 if self._stop_asked:
                     self.stop()
                 async with AsyncExitStack() as companions:
-                    for each in (Pulse(plan.artifacts, self.fence), *self._beside, *link.beside):
+                    standing = StandingStops(link.triggers, outstanding(_facts(journal)))
+                    own: tuple[Beside, ...] = (Pulse(plan.artifacts, self.fence), standing)
+                    for each in (*own, *self._beside, *link.beside):
                         await companions.enter_async_context(each.attend(day, paths))
                     await day.run()
                 if not day.interrupted:
-                    facts = (fact for _, commit in journal.commits() for fact in commit.facts)
-                    asked = outstanding(facts)
+                    asked = outstanding(_facts(journal))
                     await leave_stops(link.triggers, day, link.clock.now(), asked)
             finally:
                 await broker.close()
@@ -316,7 +323,8 @@ class LiveEngine:
         """
         kept = self.arming.read()
         standing = arming.standing(kept, terms)
-        owned = bool(core.portfolio.open_by_instrument) or any(core.orders.all_working())
+        # What is carried is no position of the core's yet; it needs care all the same.
+        owned = bool(terms.open_positions) or any(core.orders.all_working())
         if attempt == 1 and terms.halted:
             # Nothing may be armed over it: a person takes it away first.
             if owned:
@@ -331,7 +339,6 @@ class LiveEngine:
         if attempt > 1:
             # The same process goes on, without entries: nobody has to type anything for that.
             return self._armed_here
-        owned = bool(terms.open_positions) or any(core.orders.all_working())
         if not owned:
             arming.refuse(terms)
         if not arming.refusals(terms):

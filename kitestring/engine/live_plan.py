@@ -154,6 +154,10 @@ class LiveLink(Protocol):
         """Whose account it is. Raises ``NotLoggedIn``, or another ``HouseError``."""
         ...
 
+    async def delivered(self) -> Mapping[str, int]:
+        """The demat account as the day began, by ``NSE:INFY/CNC``. Raises ``KiteReadFailed``."""
+        ...
+
     async def load_history(
         self, needed: Iterable[tuple[InstrumentId, int, int]]
     ) -> Mapping[tuple[InstrumentId, int], Sequence[Bar]]:

@@ -34,6 +34,8 @@ GAP_BP: Final = 300
 """How far through its trigger the GTT's LIMIT order reaches: an open gapped further leaves it resting."""
 LOOKS: Final = 4
 LOOK_AGAIN_S: Final = 1.5
+MORNING_LOOKS: Final = 14
+"""In the morning there is time: what cannot be settled leaves a position to a trigger that may be gone."""
 UNPROTECTED: Final = "unprotected position"
 
 
@@ -60,15 +62,46 @@ async def take_back(
 
     All but those that are ``gone`` may close what they protected, or have: the house leaves it alone.
     """
-    return tuple([await _taken_back(desk, stop, now) for stop in stops])
+    return tuple([await _taken_back(desk, stop, now, MORNING_LOOKS) for stop in stops])
 
 
-async def _taken_back(desk: TriggerDesk, stop: OvernightStop, now: Instant) -> OvernightStop:
-    what = _named(stop)
-    why = ""
+async def look_for(
+    desk: TriggerDesk, stops: Sequence[OvernightStop], now: Instant
+) -> tuple[OvernightStop, ...]:
+    """What became overnight of triggers that are to stay where they are."""
+    return tuple([await _stood(desk, stop, now) for stop in stops])
+
+
+async def _stood(desk: TriggerDesk, stop: OvernightStop, now: Instant) -> OvernightStop:
+    what, why = _named(stop), ""
     for look in range(LOOKS):
         if look:
             await asyncio.sleep(LOOK_AGAIN_S)
+        try:
+            row = _found(stop, await desk.rows())
+        except KiteReadFailed as error:
+            why = f"the broker's triggers could not be read ({error.what})"
+            continue
+        if row is None:
+            return _said(stop, now, "gone", f"{what} is not at the broker.")
+        if row.state is GttState.TRIGGERED:
+            return _fired(stop, row, now)
+        if row.state is not GttState.ACTIVE:
+            return _said(stop, now, "gone", f"{what} is {row.state.value}.", row.trigger_id)
+        sentence = f"{what} stands, and the position is left to it."
+        return _said(stop, now, "stands", sentence, row.trigger_id)
+    sentence = f"{what} may stand, and the position is left to it: {why}."
+    return _said(stop, now, "unknown", sentence)
+
+
+async def _taken_back(
+    desk: TriggerDesk, stop: OvernightStop, now: Instant, looks: int = LOOKS
+) -> OvernightStop:
+    what = _named(stop)
+    why = ""
+    for look in range(looks):
+        if look:
+            await asyncio.sleep(LOOK_AGAIN_S if look < LOOKS else 2 * LOOK_AGAIN_S)
         try:
             row = _found(stop, await desk.rows())
         except KiteReadFailed as error:
@@ -183,6 +216,44 @@ async def leave_stops(
             day.record(after)
             if after.step != "stands":
                 _loud(day, after.sentence)
+    _tell_of_the_kept_aside(day, before.values())
+    for stop in too_many(core, list(before.values())):
+        after = await _taken_back(desk, stop, now)
+        day.record(after)
+        if after.step != "gone":
+            _loud(day, after.sentence)
+
+
+def _tell_of_the_kept_aside(day: LiveDay, stops: Iterable[OvernightStop]) -> None:
+    """What the day did not trade goes into the night under the trigger it has, or under none."""
+    standing = {
+        (each.strategy, each.instrument, each.product) for each in stops if each.step == "stands"
+    }
+    for book in day.core.portfolio.books.values():
+        expiry = day.core.instruments[book.instrument].expiry
+        over = expiry is not None and expiry <= day.core.settings.date
+        whose = (book.owner or book.strategy, book.instrument, book.product.value)
+        if book.net_qty and book.frozen and not over and whose not in standing:
+            owned = f"{book.net_qty} {symbol_of(book.instrument)} of {book.owner or book.strategy}"
+            _loud(day, f"{owned} stay open overnight without a stop: {book.frozen}.")
+
+
+def too_many(core: TradingCore, stops: Sequence[OvernightStop]) -> list[OvernightStop]:
+    """Triggers that would sell more than is owned: what they protected is gone, or less."""
+    found: list[OvernightStop] = []
+    for stop in stops:
+        whose = (stop.strategy, stop.instrument, stop.product)
+        waits = sum(
+            each.qty for each in stops if (each.strategy, each.instrument, each.product) == whose
+        )
+        owned = sum(
+            -Side(stop.side).sign * book.net_qty
+            for book in core.portfolio.books.values()
+            if (book.owner or book.strategy, book.instrument, book.product.value) == whose
+        )
+        if waits > owned:
+            found.append(stop)
+    return found
 
 
 async def _looked_for(desk: TriggerDesk, stop: OvernightStop, now: Instant) -> OvernightStop:

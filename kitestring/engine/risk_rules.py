@@ -106,6 +106,7 @@ _WITHOUT_KEY: Final = (
         "The broker's books differ from ours in this contract (docs/decisions/0014).",
     ),
     ("OPPOSITE_BY_HAND", "You hold the other side of it yourself; the broker would net the two."),
+    ("CARRIED_FROZEN", "The strategy's own position in it was carried, and is not traded today."),
     ("TOUCHED_BY_HAND", "A person or the broker closed or withdrew ours in it; not again today."),
     ("NEEDS_A_PERSON", ""),
     ("MARKS_UNKNOWN", ""),

@@ -28,7 +28,7 @@ from kitestring.exchange.desk.funds import Funds
 from kitestring.exchange.desk.gtt import GttBook
 from kitestring.exchange.desk.holdings import Holdings
 from kitestring.exchange.desk.mutual_funds import MutualFunds
-from kitestring.exchange.desk.opening_account import OpeningChoice, opening_account
+from kitestring.exchange.desk.opening_account import OpeningAccount, OpeningChoice, opening_account
 from kitestring.exchange.desk.order_desk import OrderDesk
 from kitestring.exchange.desk.order_settings import OrderSettings
 from kitestring.exchange.desk.portfolio import Portfolio
@@ -41,6 +41,7 @@ from kitestring.exchange.market_board import MarketBoard
 from kitestring.exchange.market_source import Source, TapeSource
 from kitestring.exchange.matching import Matcher
 from kitestring.exchange.newcomers import Newcomers
+from kitestring.exchange.rules import OrderRules, rules_of
 from kitestring.market.charges import configured_charges
 from kitestring.market.order_rule_rows import order_rules
 
@@ -93,6 +94,8 @@ class ExchangeSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     seed: int = 1
     account: OpeningChoice = OpeningChoice()
+    opening: OpeningAccount | None = None
+    """The account as another day has left it, in place of one made of ``account``."""
     person: Person = Person()
     apps: tuple[App, ...] = (READY_APP,)
     switches: Switches = msgspec.field(default_factory=Switches)
@@ -101,6 +104,8 @@ class ExchangeSettings(msgspec.Struct, frozen=True, kw_only=True):
     orders: OrderSettings = OrderSettings()
     square_off: bool = True
     """Whether the broker closes intraday positions at its cut-off."""
+    rules: OrderRules | None = None
+    """Other rules than the dated rows have, for a market with hours of its own."""
 
 
 class Clock(Protocol):
@@ -136,13 +141,13 @@ class LocalExchange:
         closes = {InstrumentId(name): px for name, px in manifest.previous_close.items()}
         self._closes = closes
         charges = configured_charges(settings.charges, self.day)
-        opening = opening_account(self.listing, closes, settings.account)
+        opening = settings.opening or opening_account(self.listing, closes, settings.account)
         self.ledger = MemoryLedger()
         self.floor = Matcher(
             instruments=self.listing.by_key,
             sessions=manifest.sessions,
             charges=charges,
-            cash=settings.account.cash,
+            cash=opening.choice.cash,
             fill_model=fill_model(settings.fills),
             seed=settings.seed,
             ledger=self.ledger,
@@ -150,6 +155,7 @@ class LocalExchange:
             closes=closes,
             square_off=settings.square_off,
             own_clock=True,
+            rules=settings.rules or rules_of(self.day),
         )
         self.board = MarketBoard(self.listing, self._close_of)
         self.newcomers = Newcomers(source, self.board, self.now)
@@ -158,7 +164,7 @@ class LocalExchange:
             self.listing,
             self.board,
             opening.holdings,
-            authorised=settings.account.authorised,
+            authorised=opening.choice.authorised,
         )
         self.portfolio = Portfolio(self.floor, self.listing, self.board, self.holdings)
         self.funds = Funds(self.floor)

@@ -220,7 +220,10 @@ def test_a_stop_that_fired_into_a_gap_is_said_aloud_and_nothing_is_sent_beside_i
 
     (left, tags), _ = on_day(MONDAY, play, artifacts, night=night, carried=True, px="900")
     assert (left, tags) == (0 if closed else net, [None])
-    (sentence,) = said(artifacts, "live: unprotected position")
+    sentence, *tonight = said(artifacts, "live: unprotected position")
+    assert [f"{net} " in each and "overnight without a stop" in each for each in tonight] == (
+        [] if closed else [True]
+    )
     assert "0 of 65 traded" in sentence
     assert "change that order to MARKET" in sentence
     assert [each.qty for each in facts(artifacts, Fill)] == ([net] if closed else [])

@@ -8,7 +8,7 @@ first. ``triggered`` says that an order was sent, not that it filled.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Final
 
@@ -100,6 +100,25 @@ class GttBook:
     def watched(self) -> set[InstrumentId]:
         """The instruments whose prices are waited for."""
         return {each.instrument.id for each in self._active.values()}
+
+    def overnight(self) -> tuple[Trigger, ...]:
+        """Every trigger there is: they stay where orders lapse."""
+        return tuple(self._triggers.values())
+
+    def take_over(self, triggers: Iterable[Trigger], now: Instant) -> None:
+        """Let the triggers of the day before stand, but those of contracts that are gone."""
+        for trigger in triggers:
+            number = trigger.trigger_id
+            self._triggers[number] = trigger
+            self._next_id = max(self._next_id, number + 1)
+            if trigger.status is not GttStatus.ACTIVE:
+                continue
+            self._active[number] = trigger
+            listed = self._desk.listing.find(trigger.instrument.exchange, trigger.instrument.symbol)
+            if listed is None:
+                self._end(trigger, GttStatus.CANCELLED, now)
+            else:
+                trigger.instrument = listed
 
     # ── routes ───────────────────────────────────────────────────────────────────────────────
 

@@ -85,6 +85,18 @@ class Holdings:
         if not holding.owned:
             del self._held[holding.instrument]
 
+    def overnight(self) -> list[Holding]:
+        """What lies here tomorrow: less what was sold today, and yesterday's purchases are settled."""
+        kept: list[Holding] = []
+        for holding, _, position in self._held.values():
+            left = holding.sellable + min(position.net_qty, 0)
+            after = msgspec.structs.replace(
+                holding, quantity=left, t1_quantity=0, auction_number=""
+            )
+            if after.owned:
+                kept.append(after)
+        return kept
+
     def rows(self, now: Instant) -> list[Row]:
         """``GET /portfolio/holdings``."""
         return [self._row(now, *held) for held in self._held.values()]
