@@ -2,8 +2,8 @@
 
     python -m proof.mutants.reach tests/core tests/store …
 
-The run is kept under ``.mutants``: mutants pick their tests from it, coverage is judged by it. Tests
-that start programs of their own are watched only as far as they run in this one.
+The run is kept under ``.mutants`` and adds to the one before: mutants pick their tests from it,
+coverage is judged by it. Tests that start programs of their own are watched only as far as they run in this one.
 """
 
 from __future__ import annotations
@@ -81,6 +81,9 @@ def main(arguments: list[str]) -> int:
         data_file=str(LINES), branch=True, source=[str(ROOT / "kitestring")], config_file=False
     )
     watch = Watch(lines)
+    watch.ran = watched()
+    if watch.ran:
+        lines.load()  # What is run again is learnt anew, the rest is still true.
     lines.start()
     try:
         code = pytest.main(["-n", "0", "-p", "no:cacheprovider", *arguments], plugins=[watch])

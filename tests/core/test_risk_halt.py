@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from risk_desk import CAPITAL, TEN, at, engine, intent, request, standing
 
-from kitestring.core.risk_engine import RISK_CELL, RiskEngine, RiskState
+from kitestring.core.risk_engine import NOT_ARMED, RISK_CELL, RiskEngine, RiskState
 from kitestring.core.settings import RiskSettings
 from kitestring.domain.money import money
 from kitestring.domain.orders import Purpose, Side
@@ -236,6 +236,17 @@ def test_every_change_is_put_where_the_next_commit_finds_it():
     dirty.clear()
     desk.halt("X", "x", HaltPolicy.FLATTEN, TEN)
     assert dirty == {RISK_CELL: desk.state}
+
+
+def test_an_arming_lifts_what_stood_for_want_of_one_and_no_other_halt():
+    desk = halted_desk()
+    desk.arm()
+    assert desk.state.halted is not None
+    assert desk.check_entry(request(), standing(at("14:00"))).code == "HALTED"
+    unarmed = engine()
+    unarmed.halt(NOT_ARMED, "nobody armed it", HaltPolicy.KEEP_PROTECTED, TEN)
+    unarmed.arm()
+    assert unarmed.state.halted is None
 
 
 # --- exits ---
