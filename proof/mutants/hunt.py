@@ -41,8 +41,10 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "arming": ("engine/arming", "engine/arm_ahead"),
 }
+TABLES: Final = {"kitestring/core/order_life.py": "kitestring/core/order_manager.py"}
+"""Files without a line that runs after the start, and the file whose tests look things up in them."""
 GOAL: Final = 85.0
-TESTS_MAX_S: Final = 45.0
+TESTS_MAX_S: Final = 15.0
 """So much testing, by its usual time, is one mutant worth; what is left out is the slowest."""
 _SLOW: Final = 8.0
 _LEAST_S: Final = 20.0
@@ -156,7 +158,7 @@ def hunt(*, seed: int, per_file: int, jobs: int, only: Sequence[str], again: boo
     have, spared = known(), equivalents()
     for path in files_of(only):
         trials: list[Trial] = []
-        reached, source = reached_by(path), source_of(path)
+        reached, source = reached_by(TABLES.get(path, path)), source_of(path)
         for mutant in drawn(path, seed, per_file):
             before = have.get(mutant.key)
             if mutant.key in spared:

@@ -55,7 +55,7 @@ def change_of(row: Row) -> Change:
     return Change(path=row.file, begin=begin, end=begin + len(line), instead=row.instead)
 
 
-def test_stands(row: Row) -> bool:
+def stands(row: Row) -> bool:
     """Whether the row's test is there."""
     path, _, rest = row.test.partition("::")
     names = rest.partition("[")[0].split("::")

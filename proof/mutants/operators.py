@@ -192,9 +192,7 @@ class _Walk:
         what = f"`{' '.join(text.split())[:40]}` denied"
         yield self._whole(test, f"(not ({text}))"), what, lines, owner
 
-    def _sign(
-        self, begin: int, end: int, owner: str, lines: tuple[int, ...]
-    ) -> Iterator[_Found]:
+    def _sign(self, begin: int, end: int, owner: str, lines: tuple[int, ...]) -> Iterator[_Found]:
         gap = self._raw[begin:end].decode()
         now, then = (r"\+", "-") if "+" in gap else ("-", "+")
         yield from self._replaced(begin, end, now, then, owner, lines)
@@ -215,7 +213,9 @@ class _Walk:
 
 def _header_end(node: ast.stmt) -> int:
     """The last line of a statement, without the statements in it."""
-    inner = [each.lineno for each in ast.walk(node) if isinstance(each, ast.stmt) and each is not node]
+    inner = [
+        each.lineno for each in ast.walk(node) if isinstance(each, ast.stmt) and each is not node
+    ]
     if not inner:
         return node.end_lineno or node.lineno
     return max(node.lineno, min(inner) - 1)
@@ -226,7 +226,9 @@ def _annotates(node: ast.AST, child: ast.AST) -> bool:
         return child is node.annotation or child is node.target
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         return child is node.returns or child in node.decorator_list
-    return isinstance(node, ast.ClassDef) and (child in node.decorator_list or child in node.keywords)
+    return isinstance(node, ast.ClassDef) and (
+        child in node.decorator_list or child in node.keywords
+    )
 
 
 def _is_text(node: ast.expr) -> bool:

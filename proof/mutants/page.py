@@ -20,11 +20,10 @@ def mutant_table(report: Report) -> list[str]:
     killed = sum(row.killed for row in report.modules)
     every = sum(row.mutants for row in report.modules)
     score = 100.0 * killed / max(tried, 1)
-    lines += [
-        "",
+    said = (
         f"{killed:,} of {tried:,} changes tried were noticed by a test ({score:.1f} %; the goal is "
         f"{GOAL:g} % in each module). They are a sample by seed {report.seed} of {every:,}, at most "
         f"{report.per_file} of one file; {report.date}, commit {report.commit}. Those that were not "
-        "noticed, and those that change nothing with the reason, are named in `docs/mutants.json`.",
-    ]
-    return lines
+        "noticed, and those that change nothing with the reason, are named in `docs/mutants.json`."
+    )
+    return [*lines, "", said]

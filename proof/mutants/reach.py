@@ -12,11 +12,13 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import coverage
 import msgspec
 import pytest
+
+if TYPE_CHECKING:
+    import coverage
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 KEPT: Final = ROOT / ".mutants"
@@ -24,7 +26,7 @@ LINES: Final = KEPT / "reach.coverage"
 TESTS: Final = KEPT / "tests.json"
 
 
-class Ran(msgspec.Struct, frozen=True):
+class Ran(msgspec.Struct, frozen=True, array_like=True):
     """One test of the run."""
 
     seconds: float
@@ -59,7 +61,9 @@ class Watch:
 
 def reached_by(path: str) -> dict[int, list[str]]:
     """The tests that reach each line of a file of the checkout."""
-    lines = coverage.CoverageData(str(LINES))
+    from coverage import CoverageData  # noqa: PLC0415 - only who hunts needs it
+
+    lines = CoverageData(str(LINES))
     lines.read()
     return {
         line: [test for test in tests if test]
@@ -76,8 +80,10 @@ def watched() -> dict[str, Ran]:
 
 def main(arguments: list[str]) -> int:
     """Run the tests named, and keep what they reach."""
+    from coverage import Coverage  # noqa: PLC0415 - only who hunts needs it
+
     KEPT.mkdir(exist_ok=True)
-    lines = coverage.Coverage(
+    lines = Coverage(
         data_file=str(LINES), branch=True, source=[str(ROOT / "kitestring")], config_file=False
     )
     watch = Watch(lines)

@@ -28,6 +28,8 @@ from proof.mutants.trial import ROOT, End, Trial, Tried, put, start_with
 
 _ANEW: Final = 77
 """A copy says by this that the change needs a new start."""
+_NONSENSE: Final = 78
+"""And by this that it is no Python."""
 _LOOK_S: Final = 0.01
 _OPTIONS: Final = ("-n", "0", "-s", "-q", "-p", "no:cacheprovider", "-p", "no:terminalreporter")
 START_S: Final = 60.0
@@ -119,8 +121,11 @@ class Session:
             os.dup2(nowhere, number)
         os.environ["PYTEST_DEBUG_TEMPROOT"] = os.environ["TMPDIR"] = str(folder)
         tempfile.tempdir = str(folder)
-        if trial.change is not None and not put(trial.change):
-            return _ANEW
+        try:
+            if trial.change is not None and not put(trial.change):
+                return _ANEW
+        except SyntaxError:
+            return _NONSENSE
         items = [item for test in trial.tests for item in self._items[test]]
         for place, item in enumerate(items):
             after = items[place + 1] if place + 1 < len(items) else None
@@ -146,11 +151,8 @@ class Session:
                     tried = tried_anew(trial)
                 else:
                     said = folder_says(copy.folder)
-                    if code == 0:
-                        end = End.SURVIVED
-                    else:
-                        # A copy that died without a word (a crash of the interpreter) was noticed.
-                        end = End.KILLED
+                    # A copy that died without a word (a crash of the interpreter) was noticed, too.
+                    end = {0: End.SURVIVED, _NONSENSE: End.BROKEN}.get(code, End.KILLED)
                     tried = Tried(name=trial.name, end=end, by=said, seconds=round(taken, 3))
             self._copies.remove(copy)
             with contextlib.suppress(ProcessLookupError, PermissionError):

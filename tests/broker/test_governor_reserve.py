@@ -112,3 +112,12 @@ def test_who_steps_out_of_the_line_is_not_sent():
     assert governor.leave(ticket)
     assert not governor.leave(ticket)
     assert governor.released(TEN) == []
+
+
+def test_the_orders_of_other_apps_use_up_the_day_as_well():
+    governor = Governor(Limits(per_day=5, kept_day=2))
+    governor.book_holds(3)
+    governor.book_holds(1)
+    assert governor.orders_today == 3
+    assert ask(governor, TEN, 1) == 0
+    assert ask(governor, TEN, 9, exits=True) == 2
