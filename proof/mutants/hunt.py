@@ -187,7 +187,7 @@ def hunt(*, seed: int, per_file: int, jobs: int, only: Sequence[str], again: boo
 
 def _try(trials: Sequence[Trial], source: str, jobs: int) -> int:
     """In a program of its own: this one has the unchanged house in it."""
-    asked, results = KEPT / "trials.json", KEPT / "found.jsonl"
+    asked, results = (KEPT / f"{name}-{os.getpid()}" for name in ("trials", "found"))
     asked.write_bytes(msgspec.json.encode(trials))
     results.write_bytes(b"")
     command = [sys.executable, "-m", "proof.mutants", "session", str(asked), str(results)]
@@ -205,10 +205,12 @@ def _try(trials: Sequence[Trial], source: str, jobs: int) -> int:
         ).returncode
     except KeyboardInterrupt:
         sys.stderr.write("\nBroken off; the same command goes on where it stopped.\n")
+    asked.unlink()
     with RESULTS.open("ab") as file:
         for line in results.read_bytes().splitlines():
             tried = msgspec.json.decode(line, type=Tried)
             file.write(msgspec.json.encode(_Known(source=source, tried=tried)) + b"\n")
+    results.unlink()
     return code
 
 

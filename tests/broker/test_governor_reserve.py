@@ -2,8 +2,12 @@
 
 import datetime as dt
 
+import pytest
+
 from kitestring.broker.governor import Call, Governor, Limits
-from kitestring.domain.instants import MINUTE, SECOND, instant
+from kitestring.domain.instants import MINUTE, NEVER, SECOND, instant
+from kitestring.domain.orders import OrderIntent, OrdType, Product, Purpose, Side
+from kitestring.domain.verdicts import Approved, CancelOrder, ModifyOrder, PlaceOrder
 
 TEN = instant(dt.date(2026, 11, 20), dt.time(10, 0))
 
@@ -121,3 +125,66 @@ def test_the_orders_of_other_apps_use_up_the_day_as_well():
     assert governor.orders_today == 3
     assert ask(governor, TEN, 1) == 0
     assert ask(governor, TEN, 9, exits=True) == 2
+
+
+@pytest.mark.parametrize(
+    ("call", "most"), [(Call.QUOTE, 1), (Call.HISTORICAL, 3), (Call.READ, 4), (Call.CANCEL, 8)]
+)
+def test_each_kind_of_call_has_a_line_and_a_limit_of_its_own(call, most):
+    governor = Governor()
+    for _ in range(12):
+        governor.ask(call, TEN, exits=call is Call.CANCEL)
+    assert len(governor.released(TEN)) == most
+    assert governor.waiting == 12 - most
+    assert ask(governor, TEN, 6) == (0 if call is Call.CANCEL else 6)
+
+
+def test_changes_find_room_beside_reads_and_reads_wait_for_changes():
+    governor = Governor()
+    for _ in range(4):
+        governor.ask(Call.READ, TEN)
+    assert len(governor.released(TEN)) == 4
+    for number in range(8):
+        governor.ask(Call.MODIFY, TEN, exits=True, order=f"K{number}")
+    assert len(governor.released(TEN)) == 5, "nine of all other calls a second"
+    other = Governor()
+    for number in range(3):
+        other.ask(Call.MODIFY, TEN, exits=True, order=f"K{number}")
+    other.released(TEN)
+    for _ in range(4):
+        other.ask(Call.READ, TEN)
+    assert len(other.released(TEN)) == 1
+
+
+def test_it_says_when_to_look_again():
+    governor = Governor(Limits(per_minute=2, kept_minute=1))
+    assert governor.next_due_at(TEN) == NEVER
+    assert ask(governor, TEN, 1) == 1
+    entry = governor.ask(Call.PLACE, TEN)
+    assert governor.next_due_at(TEN) == TEN + 5 * SECOND + 1, "when the entry is too old"
+    governor.leave(entry)
+    assert ask(governor, TEN, 1, exits=True) == 1
+    governor.ask(Call.PLACE, TEN, exits=True)
+    assert governor.next_due_at(TEN) == TEN + MINUTE, "an exit is never too old"
+
+
+def test_after_a_restart_the_minute_and_the_changes_are_counted_on():
+    governor = Governor(Limits(per_minute=3, kept_minute=0, in_flight_max=0))
+    intent = OrderIntent(
+        strategy="one", instrument="NSE:INFY", side=Side.BUY, order_qty=1, ord_type=OrdType.MARKET,
+        product=Product.MIS, purpose=Purpose.ENTRY, reason="", decision_px=1, decided_at=TEN,
+    )  # fmt: skip
+    governor.recount(
+        [
+            PlaceOrder(cl_ord_id="K1", approved=Approved(intent=intent, at=TEN)),
+            ModifyOrder(cl_ord_id="K1", at=TEN + 1),
+            CancelOrder(cl_ord_id="K1", at=TEN + 2, reason=""),
+        ]
+    )
+    assert (governor.orders_today, governor.modifications["K1"]) == (1, 1)
+    later = TEN + 10 * SECOND
+    assert ask(governor, later, 0) == 0
+    governor.ask(Call.PLACE, later, exits=True)
+    assert governor.released(later) == []
+    assert governor.next_due_at(later) == TEN + MINUTE
+    assert len(governor.released(TEN + MINUTE)) == 1

@@ -5,7 +5,7 @@ from shared_account import SharedAccount
 
 from kitestring.domain.events import OperatorCommand, OperatorWord
 from kitestring.domain.money import money
-from kitestring.domain.orders import OrdStatus, Purpose
+from kitestring.domain.orders import OrdStatus, Product, Purpose
 from kitestring.domain.verdicts import CancelOrder
 
 
@@ -111,3 +111,55 @@ def test_an_exit_that_works_is_not_sent_a_second_time():
     book = account.core.portfolio.books["one"]
     view = account.core.market.views[ACME.id]
     assert account.core.exits.settle(book, view, account.now) == []
+
+
+def test_an_exit_signal_takes_back_an_entry_that_has_not_filled():
+    account = rested("2 BUY stop=-5; 3 EXIT").until("09:18:10")
+    assert account.entries == ["CANCELED"]
+    assert (account.owned, account.blocked) == (0, [])
+
+
+def test_an_entry_that_the_owner_withdraws_means_no_more_entries_there_today():
+    account = rested("2 BUY stop=-5; 4 BUY stop=-5")
+    account.cancel_by_hand(Purpose.ENTRY)
+    account.until("09:19:10")
+    assert account.notes.count("cancelled by hand") == 1
+    assert account.blocked == ["TOUCHED_BY_HAND"]
+    refused = rested("2 BUY stop=-5; 4 BUY stop=-5")
+    refused.cancel_by_hand(Purpose.ENTRY, text="no margin")
+    refused.until("09:19:10")
+    assert refused.blocked == []
+    assert refused.entries == ["CANCELED", "NEW"]
+
+
+def test_an_entry_is_given_up_after_half_a_minute():
+    account = SlowEntries("2 BUY stop=-5").until("09:17:02")
+    began = account.now
+    while account.entries == ["NEW"] and account.now < began + 60_000_000:
+        account.tick()
+    assert account.entries == ["CANCELED"]
+    assert account.of(CancelOrder)[-1].reason == "entry went stale"
+    assert 25_000_000 <= account.now - began <= 31_000_000
+
+
+def test_intraday_is_squared_off_once_and_what_is_for_delivery_stays():
+    account = SlowEntries("2 BUY stop=-5").until("09:17:10").fill_entries()
+    account.until("10:21:30")
+    assert account.owned == 0
+    assert account.reasons == ["square-off"]
+    assert account.notes.count("square-off") == 1
+    delivery = SlowEntries("2 BUY stop=-5", product=Product.CNC).until("09:17:10").fill_entries()
+    delivery.until("10:21:30")
+    assert (delivery.owned, delivery.stops, delivery.reasons) == (10, [10], [])
+
+
+def test_an_intraday_entry_that_fills_after_the_square_off_is_closed():
+    account = SlowEntries("59 BUY stop=-5").until("10:14:10")
+    account.deaf = True
+    assert account.entries == ["NEW"]
+    account.until("10:20:05")
+    account.fill_entries()
+    for _ in range(5):
+        account.tick()
+    assert account.owned == account.net == 0
+    assert account.reasons == ["square-off"]
