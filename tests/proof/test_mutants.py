@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from kitestring.engine import arming
-from proof.mutants import session
+from proof.mutants import reached_lines, session
 from proof.mutants.hunt import EQUIVALENT, MODULES, ModuleScore, Report, files_of
 from proof.mutants.operators import mutants_of
 from proof.mutants.page import mutant_table
@@ -139,3 +139,23 @@ def test_the_table_for_people():
     assert "| exits | 1,000 | 200 | 190 | 10 | 4 | 95.0 % |" in lines
     assert "190 of 200 changes" in lines[-1]
     assert set(MODULES) >= {"journal", "exits", "guard"}
+
+
+def test_a_module_that_reaches_less_than_it_has_to_is_named():
+    counts = reached_lines.Summary(
+        num_statements=200, covered_lines=150, num_branches=10, covered_branches=9
+    )
+    file = reached_lines._File(summary=counts, missing_branches=[(3, 5)])
+    told = reached_lines.Told(files={"a.py": file}, totals=counts)
+    wanted = reached_lines.Floors(lines_of_all=75.0, branches={"a.py": 90.0})
+    assert reached_lines.shortfalls(told, wanted) == []
+    more = reached_lines.Floors(lines_of_all=76.0, branches={"a.py": 91.0, "gone.py": 1.0})
+    assert reached_lines.shortfalls(told, more) == [
+        "a.py: 90.0 % of branches, not 91.0: 3→5",
+        "gone.py is not reached at all, or not there any more",
+        "all: 75.0 % of lines, not 76.0",
+    ]
+
+
+def test_every_module_that_is_hunted_has_a_floor():
+    assert sorted(reached_lines.floors().branches) == sorted(files_of())
