@@ -125,7 +125,9 @@ def tests_for(
         for test, taken in seconds.items():
             if test.partition("::")[0] in reaching:
                 files[test.partition("::")[0]] += round(taken * 1000)
-        return tuple(sorted(reaching & set(files), key=lambda each: (files[each], each))[:FILES_MAX])
+        return tuple(
+            sorted(reaching & set(files), key=lambda each: (files[each], each))[:FILES_MAX]
+        )
     names: set[str] = set()
     for line in mutant.lines:
         names.update(name for name in reached.get(line, ()) if name in seconds)
