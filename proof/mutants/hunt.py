@@ -44,11 +44,11 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
 TABLES: Final = {"kitestring/core/order_life.py": "kitestring/core/order_manager.py"}
 """Files without a line that runs after the start, and the file whose tests look things up in them."""
 GOAL: Final = 85.0
-TESTS_MAX_S: Final = 15.0
+TESTS_MAX_S: Final = 60.0
 """So much testing, by its usual time, is one mutant worth; what is left out is the slowest."""
 FILES_MAX: Final = 5
 """So many test files for a change outside of any function."""
-_SLOW: Final = 4.0
+_SLOW: Final = 3.0
 _LEAST_S: Final = 20.0
 RESULTS: Final = KEPT / "results.jsonl"
 REPORT: Final = ROOT / "docs" / "mutants.json"
