@@ -35,9 +35,9 @@ def main(arguments: list[str]) -> int:
 
             return reach.main(tests)
         case ["coverage"]:
-            from proof.mutants import reached_lines  # noqa: PLC0415
+            from proof.mutants.reached_lines import main as judge  # noqa: PLC0415
 
-            return reached_lines.main()
+            return judge()
         case _:
             return _hunt(arguments)
 
