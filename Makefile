@@ -11,7 +11,7 @@ BIN := .venv/bin
 endif
 PY := $(BIN)/python
 
-.PHONY: help day rehearsal test proof soak check fmt bench clean lock ready ready-dev
+.PHONY: help day rehearsal test proof soak check fmt bench mutants coverage clean lock ready ready-dev
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -24,6 +24,8 @@ help:  ## this list
 	@echo 'make check    formatting, types and layers only'
 	@echo 'make fmt      format the code and mend what ruff can mend'
 	@echo 'make bench    measure bars, ticks, the served exchange and a live day on this machine'
+	@echo 'make mutants  break the house a line at a time and see which tests notice (hours; Ctrl-C loses nothing)'
+	@echo 'make coverage run every test once and see which lines and branches they reach'
 	@echo 'make lock     renew the pinned dependencies of every lock file (needs the network)'
 	@echo 'make clean    remove .venv and caches; your artifacts/ stay'
 
@@ -57,6 +59,15 @@ bench: ready
 	@$(PY) -m benchmarks.ticks --ticks 1000000 --instruments 9
 	@$(PY) -m benchmarks.exchange
 	@$(PY) -m benchmarks.live
+
+mutants: ready-dev
+	@test -f .mutants/tests.json || CI=1 $(PY) -m proof.mutants reach
+	@$(PY) -m proof.mutants $(ARGS)
+	@$(PY) -m proof.mutants report
+
+coverage: ready-dev
+	@CI=1 $(PY) -m proof.mutants reach $(ARGS)
+	@$(PY) -m proof.mutants coverage
 
 lock:
 	@$(PYTHON) scripts/set_up.py lock

@@ -6,9 +6,9 @@ import datetime as dt
 
 import msgspec
 import pytest
-from risk_desk import CAPITAL, TEN, at, engine, intent, request, standing
+from risk_desk import CAPITAL, TEN, at, engine, intent, request, round_trip, standing
 
-from kitestring.core.risk_engine import RISK_CELL, RiskEngine, RiskState
+from kitestring.core.risk_engine import NOT_ARMED, RISK_CELL, RiskEngine, RiskState
 from kitestring.core.settings import RiskSettings
 from kitestring.domain.money import money
 from kitestring.domain.orders import Purpose, Side
@@ -238,6 +238,17 @@ def test_every_change_is_put_where_the_next_commit_finds_it():
     assert dirty == {RISK_CELL: desk.state}
 
 
+def test_an_arming_lifts_what_stood_for_want_of_one_and_no_other_halt():
+    desk = halted_desk()
+    desk.arm()
+    assert desk.state.halted is not None
+    assert desk.check_entry(request(), standing(at("14:00"))).code == "HALTED"
+    unarmed = engine()
+    unarmed.halt(NOT_ARMED, "nobody armed it", HaltPolicy.KEEP_PROTECTED, TEN)
+    unarmed.arm()
+    assert unarmed.state.halted is None
+
+
 # --- exits ---
 
 
@@ -253,3 +264,24 @@ def test_exits_pass_on_the_worst_of_days(purpose):
 def test_an_entry_cannot_pass_as_an_exit():
     with pytest.raises(AssertionError):
         engine().approve_exit(intent(Purpose.ENTRY), TEN)
+
+
+def written(desk, dirty, act):
+    dirty.clear()
+    act(desk)
+    return dirty == {RISK_CELL: desk.state}
+
+
+def test_what_a_mark_or_a_closed_trade_changes_is_written_too():
+    dirty = {}
+    desk = RiskEngine(RiskSettings(), CAPITAL, dt.date(2026, 11, 20), dirty)
+    desk.check_entry(request(), standing())
+    assert written(desk, dirty, lambda d: d.trade_closed(round_trip("-100")))
+    assert written(desk, dirty, lambda d: d.watch(open_standing(TEN, "100")))
+    assert desk.state.higher_seen_at == TEN
+    assert written(desk, dirty, lambda d: d.watch(open_standing(TEN + 1, "-50")))
+    assert desk.state.higher_seen_at == 0
+    dirty.clear()
+    desk.watch(open_standing(TEN + 2, "-50"))
+    assert dirty == {}
+    assert written(desk, dirty, lambda d: d.open_with(CAPITAL))

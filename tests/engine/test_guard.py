@@ -11,6 +11,7 @@ from live_stage import DAY, on_stage
 from kitestring.domain.errors import AnotherDayIsRunning, ConfigError, DiskFailed
 from kitestring.domain.events import Note, OperatorCommand, OperatorWord
 from kitestring.domain.ids import ClOrdIds, is_guards, is_ours
+from kitestring.domain.instants import SECOND
 from kitestring.domain.money import money, price
 from kitestring.domain.orders import ExitReason, Product, Purpose, Side
 from kitestring.domain.positions import RoundTrip
@@ -102,15 +103,20 @@ def test_what_nothing_protects_is_closed_and_what_is_not_ours_stays(tmp_path, po
                 guards(stage),
                 beside.told,
                 stage.posts(),
+                list(beside.journal.lines()),
             )
 
-    why, held, other, sent, told, posts = on_stage(play, tmp_path, began="10:00:10")
+    why, held, other, sent, told, posts, lines = on_stage(play, tmp_path, began="10:00:10")
     assert (held, other) == (7, -3), "ours is closed, the owner's stays"
     assert [(row["transaction_type"], row["filled_quantity"]) for row in sent] == [("SELL", 10)]
     assert why == "all is closed"
     assert told[-1] == "Nothing of ours is open at the broker any more."
     assert len({row["tag"] for row in sent}) == len(sent)
     assert len(posts) == (2 if policy == "keep_protected" else 3)
+    taken_over = next(line.at for line in lines if line.kind == "took over")
+    first = next(line.at for line in lines if line.kind == "intent" and line.tag)
+    # What the engine sent last may be ten seconds on its way, and take ten to show.
+    assert first - taken_over >= 20 * SECOND
 
 
 @pytest.mark.parametrize("script", [COVERED, BARE], ids=["with a cancel", "with an order"])

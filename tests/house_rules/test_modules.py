@@ -35,6 +35,7 @@ SELF_STARTING = {
     "scripts/*.py": "started from the command line",
     "benchmarks/*.py": "started from the command line",
     "proof/*.py": "started from the command line",
+    "proof/mutants/__main__.py": "started from the command line",
 }
 WAITED_FOR = {}
 """Alive as soon as something imports it; then its line here must go."""
