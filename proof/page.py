@@ -15,6 +15,8 @@ from typing import Final
 import msgspec
 
 from kitestring.store.atomic_file import write_atomically
+from proof.mutants.hunt import Report
+from proof.mutants.page import mutant_table
 from proof.progress import duration
 from proof.summary import Figures, Proof, Run, read_proof
 from proof.tree import ROOT
@@ -59,6 +61,12 @@ twice that was sent once:
 (Shortened.) Every judge has a mistake planted in the tests that it must find.
 """
 _NO_RUN: Final = "No whole run has been written down yet; `make proof` does it.\n"
+
+
+_MUTANTS: Final = """Tests that pass prove little unless they fail for a house that is broken. `make mutants` breaks the parts that the money
+stands on, one small change at a time, and runs the tests that reach the change. Besides, each of the lines named in
+`proof/mutants/safety_lines.toml` is taken away in the proof (`safety_lines`), and the test named for it must fail.
+"""
 
 
 class Invariant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -268,7 +276,18 @@ def _places(places: Sequence[str]) -> str:
     )
 
 
-def page(proof: Proof, invariants: dict[str, Invariant], catalogue: dict[int, Fault]) -> str:
+def read_mutants(docs: Path) -> Report | None:
+    """What ``make mutants`` wrote down last; nothing where it never ran."""
+    path = docs / "mutants.json"
+    return msgspec.json.decode(path.read_bytes(), type=Report) if path.exists() else None
+
+
+def page(
+    proof: Proof,
+    invariants: dict[str, Invariant],
+    catalogue: dict[int, Fault],
+    mutants: Report | None = None,
+) -> str:
     """The whole page."""
     lines = [*_HEAD.splitlines(), ""]
     runs = sorted(proof.runs.values(), key=lambda run: run.date, reverse=True)
@@ -312,10 +331,14 @@ def page(proof: Proof, invariants: dict[str, Invariant], catalogue: dict[int, Fa
                     if each.group == group
                 ),
             )
+    if mutants is not None:
+        lines += ["## What the tests notice", "", *_MUTANTS.splitlines(), ""]
+        lines += mutant_table(mutants)
     return "\n".join(lines).rstrip() + "\n"
 
 
 def write_page(docs: Path) -> None:
     """Write the page beside the figures it is made of."""
-    text = page(read_proof(docs / "proof.json"), read_invariants(), read_catalogue())
+    proof = read_proof(docs / "proof.json")
+    text = page(proof, read_invariants(), read_catalogue(), read_mutants(docs))
     write_atomically(docs / "Proof.md", text.encode())

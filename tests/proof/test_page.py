@@ -9,7 +9,7 @@ import pytest
 
 from kitestring.domain.instants import Instant
 from proof.batches import Batch, BatchFile
-from proof.page import Fault, page, read_catalogue, read_invariants, table, write_page
+from proof.page import Fault, page, read_catalogue, read_invariants, read_mutants, table, write_page
 from proof.summary import Figures, Machine, Proof, Run, Spread, read_proof, run_of, write_proof
 from proof.tier import Broken, Outcome, Scale, Tier
 from proof.tree import commit_of, tree_hash
@@ -58,7 +58,10 @@ def judged(file):
 
 
 def test_the_page_kept_is_the_one_its_files_make():
-    made = page(read_proof(ROOT / "docs" / "proof.json"), read_invariants(), read_catalogue())
+    docs = ROOT / "docs"
+    made = page(
+        read_proof(docs / "proof.json"), read_invariants(), read_catalogue(), read_mutants(docs)
+    )
     kept = (ROOT / "docs" / "Proof.md").read_text(encoding="utf-8")
     assert kept == made, "write it again: python -m proof --page"
 
