@@ -314,12 +314,13 @@ class Exits:
     ) -> list[Want]:
         """Bring resting stops to the plan by changing them: withdrawn first, they would leave it bare."""
         instrument, owned = self._instruments[book.instrument], abs(book.net_qty)
-        most = max(slices(owned, instrument.freeze_qty, instrument.lot_size))
         excess = sum(order.leaves_qty for order in stops) - owned
         wants: list[Want] = []
         for order in reversed(stops):  # The newest gives way first.
-            size = order.leaves_qty
-            kept = min(max(size - excess, 0), max(most - order.cum_qty, 0))
+            size, filled = order.leaves_qty, order.cum_qty
+            # What the exchange counts is the whole order, with what of it has filled.
+            most = max(slices(owned + filled, instrument.freeze_qty, instrument.lot_size))
+            kept = min(max(size - excess, 0), max(most - filled, 0))
             if kept > size and order.modifications >= MODIFICATIONS_MAX:
                 kept = size
             if kept == size and order.stop_px == at_px:
@@ -335,7 +336,7 @@ class Exits:
                 ModifyOrder(
                     cl_ord_id=order.cl_ord_id,
                     at=at,
-                    order_qty=order.cum_qty + kept,
+                    order_qty=filled + kept,
                     price=limit_px,
                     stop_px=stop_px,
                 )

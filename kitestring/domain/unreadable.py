@@ -11,4 +11,4 @@ from typing import Final
 
 import msgspec
 
-UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+UNREADABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)

@@ -62,7 +62,8 @@ class StepWatch:
         self._net: dict[_Place, int] = defaultdict(int)
         self._booked: Counter[str] = Counter()
         self._cells: dict[str, tuple[int, bool]] = {}
-        self._bare_since: dict[_Place, Instant] = {}
+        self._bare_since: dict[_Place, tuple[Instant, int]] = {}
+        """Since when, and on which side."""
         self._wanted: set[_Place] = set()
         self._decode = msgspec.msgpack.Decoder(Order).decode
 
@@ -197,15 +198,16 @@ class StepWatch:
             and order.sign * net < 0
         )
         bare = bool(net) and covered < abs(net)
-        if bare and place not in self._bare_since:
-            self._bare_since[place] = at
-            self._wanted.discard(place)
-        elif not bare and place in self._bare_since:
-            since = self._bare_since.pop(place)
+        since, sign = self._bare_since.get(place, (at, 0))
+        if sign and (not bare or sign * net < 0):  # Covered, flat, or another position altogether.
+            del self._bare_since[place]
             if place in self._wanted:
                 self.naked.append(
                     Naked(at=since, strategy=place[0], instrument=place[1], lasted=at - since)
                 )
+        if bare and place not in self._bare_since:
+            self._bare_since[place] = (at, 1 if net > 0 else -1)
+            self._wanted.discard(place)
 
     def _break(self, promise: str, at: Instant, sentence: str) -> None:
         self.found.append((promise, at, sentence))

@@ -106,7 +106,13 @@ def recovered_within_a_minute(day: Evidence) -> Found:
     if well is None or day.ended:
         return
     if not well.alive:
-        yield well.at, f"a minute after the last fault the house does not run: {day.broke}"
+        ours = {f"{row.instrument}/MIS" for row in day.plan.strategies}
+        left = any(
+            qty != day.foreign.get(name, 0) for name, qty in well.account.items() if name in ours
+        )
+        if left or "Nothing is armed while HALT stands" not in day.broke:
+            yield well.at, f"a minute after the last fault the house does not run: {day.broke}"
+        # Otherwise somebody has halted it, and it owns nothing: only a person starts it again.
         return
     if well.untrusted or well.wants_snapshot:
         yield well.at, f"the books are not trusted yet: {well.untrusted or 'none was read'}"

@@ -46,4 +46,4 @@ def test_a_second_guard_of_the_same_folder_leaves_at_once(tmp_path, capsys, monk
     )  # fmt: skip
     with InstanceLock(tmp_path / "artifacts", started_at=wall_now(), name="guard"):
         assert typed(tmp_path) == 4
-    assert "is running" in capsys.readouterr().err
+    assert "A guard watches" in capsys.readouterr().err

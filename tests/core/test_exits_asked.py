@@ -69,11 +69,11 @@ def test_what_a_stop_has_filled_stays_in_its_quantity():
     assert want.order_qty == 10
 
 
-def test_two_stops_or_too_many_changes_are_replaced():
+def test_two_stops_are_moved_in_place_and_too_many_changes_are_replaced():
     bench = Bench(stop="490")
     bench.stop("K1", 5, "489")
     bench.stop("K2", 5, "489")
-    assert said(bench.wants()) == ["cancel K1: stop is replaced", "cancel K2: stop is replaced"]
+    assert said(bench.wants()) == ["change K2 to 5", "change K1 to 5"]
     for changes, words in ((MODIFICATIONS_MAX - 1, "change"), (MODIFICATIONS_MAX, "cancel")):
         bench = Bench(stop="490")
         bench.stop("K1", 10, "489").modifications = changes

@@ -128,7 +128,7 @@ def test_two_guards_of_one_folder_are_one_too_many(tmp_path):
     (tmp_path / "a").mkdir()
     with (
         InstanceLock(tmp_path / "a", started_at=TEN, name=WATCHES),
-        pytest.raises(HouseError, match="Another day is running"),
+        pytest.raises(HouseError, match="A guard watches"),
     ):
         asyncio.run(program(tmp_path, []).run())
 

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from kitestring.domain.unreadable import UNREADABLE
-from kitestring.store.guard_journal import FILE_NAME, GuardJournal
+from kitestring.store.guard_journal import FILE_NAME, GuardJournal, GuardLine
 from kitestring.store.halt_file import HaltFile
 
 HOUSE = Path(__file__).resolve().parent.parent.parent / "kitestring"
@@ -40,9 +40,9 @@ def test_a_halt_file_that_nobody_can_read_halts_all_the_same(tmp_path, content):
 
 def test_a_guards_journal_keeps_what_can_be_read(tmp_path):
     path = tmp_path / FILE_NAME
-    path.write_bytes(
-        b'{"at":1,"kind":"n\xff","sentence":""}\n{"at":2,"kind":"note","sentence":"s"}\n'
-    )
+    for at in (1, 2):
+        GuardJournal(tmp_path).append(GuardLine(at=at, kind="note", sentence="s"))
+    path.write_bytes(path.read_bytes().replace(b"note", b"no\xffe", 1))
     assert [line.at for line in GuardJournal(tmp_path).lines()] == [2]
 
 

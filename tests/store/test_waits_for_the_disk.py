@@ -60,9 +60,11 @@ def test_a_journal_put_down_whole_is_on_the_disk_before_it_has_its_name(tmp_path
 
 def test_halt_is_on_the_disk_before_anybody_relies_on_it(tmp_path, synced):
     HaltFile(tmp_path).write(HaltedBy.GUARD, "no heartbeat", 1)
-    (name, content), folder = synced
-    assert name.startswith(".HALT")
-    assert b"no heartbeat" in content
+    (copy, copied), _, (name, content), folder = synced
+    assert copy.startswith(".HALT.copy")
+    assert name.startswith(".HALT.")
+    assert "copy" not in name
+    assert all(b"no heartbeat" in each for each in (copied, content))
     assert folder[0] == "live"
 
 
