@@ -175,7 +175,7 @@ TIER: Final = Tier(
     name="fault_pairs",
     unit="pairs of faults",
     claim="Whatever two faults meet, no order is lost or doubled and every position is looked after.",
-    size={Scale.TEST: 8, Scale.PROOF: 200, Scale.SOAK: len(PAIRS)},
-    batch=8,
+    size={Scale.TEST: 4, Scale.PROOF: 200, Scale.SOAK: len(PAIRS)},
+    batch=4,
     live=live,
 )

@@ -46,7 +46,7 @@ TIER: Final = Tier(
     unit="weeks",
     claim="Over nights, holidays, expiries, crashes and halts nothing that is carried is forgotten,"
     " left without its stop unsaid, or traded by a house that nobody has armed.",
-    size={Scale.TEST: 6, Scale.PROOF: 40, Scale.SOAK: 1_000},
+    size={Scale.TEST: 3, Scale.PROOF: 40, Scale.SOAK: 1_000},
     batch=3,
     live=live,
 )
