@@ -263,7 +263,10 @@ class LiveEngine:
                 for sentence in over.unprotected:
                     day.note(f"{LIVE_NOTE}{UNPROTECTED}", sentence)
                 self._tell_arming(day, armed, attempt)
-                await day.look_at_the_books()
+                if resumed:
+                    await day.look_before_sending()
+                else:
+                    await day.look_at_the_books()
                 if opening is not None and opening.positions:
                     # A difference is certain when it was seen twice; before that nothing is sent.
                     await day.look_at_the_books()
