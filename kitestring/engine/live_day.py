@@ -279,11 +279,13 @@ class LiveDay(DaySteps):
                 break
             if loop.time() + FIRST_LOOK_AGAIN_S >= over_s:
                 what = f"were not read ({why.rstrip('.')})" if why else "differ from ours"
-                self.note(
-                    f"{LIVE_NOTE}books",
+                sentence = (
                     f"Started again, and in {within_s:g} s the broker's books {what}: "
-                    "what is open is protected by our own record until they agree.",
+                    "what is open is protected by our own record until they agree."
                 )
+                # By the clock: the house's own time still stands where it ended.
+                at = self._clock.now()
+                self.record(Note(at=at, kind=f"{LIVE_NOTE}books", sentence=sentence))
                 break
             await asyncio.sleep(FIRST_LOOK_AGAIN_S)
         # Only now what was heard of our orders since; and the same books beside it.

@@ -22,7 +22,6 @@ from kitestring.store.paths import RunPaths
 from kitestring.store.tape import FileTape
 from kitestring.store.tape_reader import TapeReader
 
-
 NOT_RUNNING: Final = "the house was not running"
 """The reason of a gap between two lives of the house."""
 

@@ -8,7 +8,7 @@ excuse: it looks first and sends afterwards, unless it says that the books could
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from kitestring.domain.events import Gap, Note
@@ -51,11 +51,9 @@ def over_nothing(day: Evidence, opening: Mapping[str, int]) -> Found:
                 since = gone.get((key, order.side), 0)
                 started = max((each for each in lives if since <= each <= now), default=0)
                 if started and not _was_blind(day, started, now):
-                    yield (
-                        now,
-                        f"the {order.purpose.lower()} {short(order.tag)} for {order.qty} {key} was sent"
-                        f" over {net[key]:+d}, by a house started again when that was so",
-                    )
+                    what = f"the {order.purpose.lower()} {short(order.tag)} for {order.qty} {key}"
+                    over = f"over {net[key]:+d}, by a house started again when that was so"
+                    yield now, f"{what} was sent {over}"
             if order.live and order.resting:
                 working[order.order_id] = order
             else:
@@ -67,24 +65,24 @@ def over_nothing(day: Evidence, opening: Mapping[str, int]) -> Found:
             still = working.get(name)
             if still is None or net[f"{still.instrument}/{still.product}"] * still.side < 0:
                 del bare[name]
-            if now - since > STANDS_MAX and _undisturbed(day, now):
-                bare.pop(name, None)
-                each = day.real[name]
-                yield (
-                    since,
-                    f"the {each.purpose.lower()} {short(each.tag)} worked over nothing for"
-                    f" {(now - since) / SECOND:.0f} s",
-                )
+                yield from _stood(day, name, since, now)
+    end = max((commit.at for _, commit in day.commits), default=0)
+    for name, since in bare.items():
+        yield from _stood(day, name, since, end)
+
+
+def _stood(day: Evidence, name: str, since: Instant, until: Instant) -> Found:
+    """An exit worked over nothing for so long: too long, where nothing kept the house from seeing it."""
+    disturbed = day.strikes or day.plan.lines or any(each.at <= until for each in day.deaths)
+    if until - since > STANDS_MAX and not disturbed:
+        order = day.real[name]
+        what = f"the {order.purpose.lower()} {short(order.tag)}"
+        yield since, f"{what} worked over nothing for {(until - since) / SECOND:.0f} s"
 
 
 def _exits(day: Evidence, order: RealOrder) -> bool:
     command = day.placed.get(ClOrdId(order.tag))
     return command is not None and command.intent.purpose is not Purpose.ENTRY
-
-
-def _undisturbed(day: Evidence, until: Instant) -> bool:
-    """Whether the house was there all the time, and nothing kept it from seeing what there was."""
-    return not (day.strikes or day.plan.lines or any(each.at <= until for each in day.deaths))
 
 
 def _is_life(gap: Gap) -> bool:
@@ -94,7 +92,6 @@ def _is_life(gap: Gap) -> bool:
 def _was_blind(day: Evidence, since: Instant, until: Instant) -> bool:
     """Whether the house said that the books could not be read, on a day on which that is so."""
     return bool(day.strikes or day.plan.lines) and any(
-        isinstance(fact, Note) and fact.kind.endswith("books")
-        for at, fact in day.facts()
-        if since <= at <= until
+        isinstance(fact, Note) and fact.kind.endswith("books") and since <= fact.at <= until
+        for _, fact in day.facts()
     )

@@ -4,12 +4,13 @@ import asyncio
 from contextlib import suppress
 
 import pytest
+from house_day import SCRIPTED
 from live_stage import on_stage
 
 from kitestring.domain.events import Note
+from kitestring.domain.instants import SECOND, ist_clock
 from kitestring.engine.replay_run import replay_run
 from kitestring.store.run_reader import chosen_run, read_run
-from house_day import SCRIPTED
 
 SCRIPT = "2 BUY stop=-5"
 
@@ -81,3 +82,21 @@ def test_a_stop_that_is_gone_is_sent_again_for_what_is_there(tmp_path):
     new, held, _ = taken_up_again(tmp_path, withdraw_the_stop)
     assert held == 10
     assert [(row["order_type"], row["quantity"]) for row in new] == [("SL", 10)]
+
+
+UNREADABLE = """
+faults:
+  - {kind: KIND, route: GET /portfolio/positions, from: "10:03:10", until: "10:03:40"}
+"""
+
+
+@pytest.mark.parametrize("kind", ["html_error", "no_answer"])
+def test_books_that_cannot_be_read_are_waited_for_and_do_not_leave_it_bare(tmp_path, kind):
+    new, held, notes = taken_up_again(tmp_path, withdraw_the_stop, UNREADABLE.replace("KIND", kind))
+    assert held == 10
+    assert [(row["order_type"], row["quantity"]) for row in new] == [("SL", 10)]
+    (waited,) = [note for note in notes if "Started again" in note.sentence]
+    assert waited.kind == "live: books"
+    assert ist_clock(waited.at) <= "10:03:20", "a position is not left bare for it"
+    sent_at = str(new[0]["order_timestamp"]).partition(" ")[2]
+    assert sent_at <= ist_clock(waited.at + 2 * SECOND)
