@@ -125,6 +125,21 @@ def differences(
     return found
 
 
+def lacking(
+    snapshot: BrokerSnapshot,
+    orders: OrderManager,
+    portfolio: Portfolio,
+    carried: Mapping[str, int],
+) -> set[str]:
+    """Positions of which a trusted look shows less than we own, fills that are still to be told included."""
+    looked = with_delivered(snapshot, carried)
+    return {
+        each.missing.key
+        for each in differences(looked, orders, portfolio)
+        if each.missing is not None and not covers(each.missing.theirs, each.missing.due)
+    }
+
+
 def with_delivered(snapshot: BrokerSnapshot, carried: Mapping[str, int]) -> BrokerSnapshot:
     """The same look, with the shares we carried for delivery counted where they began.
 

@@ -18,6 +18,7 @@ from typing import Final, Protocol
 
 from kitestring.broker.others_trades import TRADE_OF_OTHERS
 from kitestring.broker.ticker_events import FeedState
+from kitestring.core.reconciler import lacking
 from kitestring.core.trading_core import TradingCore
 from kitestring.domain.events import (
     BrokerSnapshot,
@@ -55,6 +56,10 @@ UNREAD_AGAIN: Final = 60 * SECOND
 """While they cannot be read for the same reason, it is said so often; another reason at once."""
 OLD_AFTER: Final = 45 * SECOND
 """Books that could not be read for so long are not believed: entries wait."""
+FIRST_LOOK_S: Final = 5.0
+"""How long a house that is started again waits for books it can believe before it sends anything."""
+FIRST_LOOK_AGAIN_S: Final = 0.3
+"""Between two looks while it waits."""
 SILENT_AFTER: Final = 15 * SECOND
 """No frame for so long, while a market trades, is a silence: said, and a gap when ticks return."""
 LAST_WORDS: Final = 10 * SECOND
@@ -251,6 +256,55 @@ class LiveDay(DaySteps):
         self._compare()
         self._next_look = self._clock.now() + (LOOK_AGAIN if why else SNAPSHOT_EVERY)
         return why
+
+    async def look_before_sending(self, within_s: float = FIRST_LOOK_S) -> None:
+        """After a restart: agree with the broker's books before anything of ours is heard or sent.
+
+        What others closed meanwhile is booked before we hear that our stop is gone: the other way
+        round it would be sent again over nothing. What our own reports explain waits for them.
+        Where the books cannot be read it goes on after ``within_s``: exits are never blocked.
+        """
+        loop = asyncio.get_running_loop()
+        over_s = loop.time() + within_s
+        while True:
+            why = await self._read_within(over_s - loop.time())
+            lacks = False
+            if not why:
+                snapshot = self._live_broker.snapshot(self._clock.now())
+                why = "" if snapshot.trusted else snapshot.why
+                if snapshot.trusted and (lacks := self._lacks(snapshot)):
+                    self.tell(snapshot)
+                    lacks = self._lacks(snapshot)
+            if not (why or lacks):
+                break
+            if loop.time() + FIRST_LOOK_AGAIN_S >= over_s:
+                what = f"were not read ({why.rstrip('.')})" if why else "differ from ours"
+                sentence = (
+                    f"Started again, and in {within_s:g} s the broker's books {what}: "
+                    "what is open is protected by our own record until they agree."
+                )
+                # By the clock: the house's own time still stands where it ended.
+                at = self._clock.now()
+                self.record(Note(at=at, kind=f"{LIVE_NOTE}books", sentence=sentence))
+                break
+            await asyncio.sleep(FIRST_LOOK_AGAIN_S)
+        # Only now what was heard of our orders since; and the same books beside it.
+        self._compare()
+        self._next_look = self._clock.now() + SNAPSHOT_EVERY
+
+    async def _read_within(self, seconds: float) -> str:
+        """Read the books; why that failed, or nothing."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._live_broker.refresh()
+        except TimeoutError:
+            return "no answer in time"
+
+    def _lacks(self, snapshot: BrokerSnapshot) -> bool:
+        """Whether a position of ours is not all there, which is neither explained nor frozen yet."""
+        core, view = self.core, self.core.view.state
+        missing = lacking(snapshot, core.orders, core.portfolio, view.carried)
+        return bool(missing - set(view.frozen))
 
     async def _live(self) -> None:
         over_at = self.closes_at + LAST_WORDS

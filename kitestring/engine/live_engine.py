@@ -263,19 +263,24 @@ class LiveEngine:
                 for sentence in over.unprotected:
                     day.note(f"{LIVE_NOTE}{UNPROTECTED}", sentence)
                 self._tell_arming(day, armed, attempt)
-                await day.look_at_the_books()
-                if opening is not None and opening.positions:
-                    # A difference is certain when it was seen twice; before that nothing is sent.
-                    await day.look_at_the_books()
-                self._day = day
-                for fact in self._early:
-                    self._hear(fact)
-                if self._stop_asked:
-                    self.stop()
                 async with AsyncExitStack() as companions:
+                    # First of all: whatever leaves from here on is shown to the guard before.
+                    pulse = Pulse(plan.artifacts, self.fence)
+                    await companions.enter_async_context(pulse.attend(day, paths))
+                    if resumed:
+                        await day.look_before_sending()
+                    else:
+                        await day.look_at_the_books()
+                    if opening is not None and opening.positions:
+                        # A difference is certain when it was seen twice; nothing is sent before.
+                        await day.look_at_the_books()
+                    self._day = day
+                    for fact in self._early:
+                        self._hear(fact)
+                    if self._stop_asked:
+                        self.stop()
                     standing = StandingStops(link.triggers, outstanding(_facts(journal)))
-                    own: tuple[Beside, ...] = (Pulse(plan.artifacts, self.fence), standing)
-                    for each in (*own, *self._beside, *link.beside):
+                    for each in (standing, *self._beside, *link.beside):
                         await companions.enter_async_context(each.attend(day, paths))
                     await day.run()
                 if not day.interrupted:

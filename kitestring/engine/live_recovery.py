@@ -7,6 +7,7 @@ looks for those of which it does not know what became.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from kitestring.core.trading_core import TradingCore
 from kitestring.domain.errors import JournalDamaged
@@ -21,6 +22,9 @@ from kitestring.store.paths import RunPaths
 from kitestring.store.tape import FileTape
 from kitestring.store.tape_reader import TapeReader
 
+NOT_RUNNING: Final = "the house was not running"
+"""The reason of a gap between two lives of the house."""
+
 
 def taken_up(
     core: TradingCore, journal: SqliteJournal, story: Story, paths: RunPaths, now: Instant
@@ -32,7 +36,7 @@ def taken_up(
     whole = min(story.last.tape_offset, reader.end())
     reached = restore(core, journal, story, reader.records(whole))
     start_at = min(reached or story.last.at, story.last.at)
-    return Gap(start_at=start_at, end_at=max(now, start_at), reason="the house was not running")
+    return Gap(start_at=start_at, end_at=max(now, start_at), reason=NOT_RUNNING)
 
 
 def refuse_shortened(journal: SqliteJournal, artifacts: Path, paths: RunPaths) -> None:

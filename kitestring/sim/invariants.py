@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from kitestring.sim import promises_of_exits as exits
 from kitestring.sim import promises_of_halts as halts
 from kitestring.sim import promises_of_history as history
 from kitestring.sim import promises_of_orders as orders
@@ -31,6 +32,7 @@ PROMISES: Final = tuple(
         ("I10", positions.exposure_within_limits),
         ("I11", positions.exits_only_reduce),
         ("I11b", positions.exits_fit_the_position),
+        ("I11c", exits.exits_have_a_position),
         ("I12", positions.protected),
         ("I12b", positions.flat_after_square_off),
         ("I13", positions.results_are_exact),

@@ -271,7 +271,9 @@ class DayWorld:
         engine.stop()
 
     def _leave(self) -> None:
-        self.stopped_at = self.clock.now()
+        """Nobody is there from now on; a machine that dies later changes nothing about that."""
+        if self.stopped_at is None:
+            self.stopped_at = self.clock.now()
 
     async def meddle(self) -> None:
         """The person's hand on what is ours."""

@@ -30,7 +30,7 @@ from kitestring.sim.promises import Broken
 from kitestring.sim.promises_of_orders import short
 from kitestring.sim.week_evidence import BookThen, DayOfWeek, WeekEvidence, WeekLook
 from kitestring.sim.week_plan import moment
-from kitestring.sim.week_promises import days_keep_their_own
+from kitestring.sim.week_promises import days_keep_their_own, exits_have_a_position
 from kitestring.sim.week_results import journals_verify, results_chain
 
 Found = Iterator[tuple[Instant, str]]
@@ -549,6 +549,7 @@ JUDGES: Final[tuple[Callable[[WeekEvidence], Found], ...]] = (
     yesterdays_orders_are_left_alone,
     sizes_fit_today,
     exits_only_reduce,
+    exits_have_a_position,
     days_keep_their_own,
 )
 

@@ -14,6 +14,7 @@ from kitestring.sim import promises_of_orders as orders
 from kitestring.sim.day_plan import plan_of
 from kitestring.sim.evidence import Evidence
 from kitestring.sim.promises import Judge
+from kitestring.sim.promises_of_exits import over_nothing
 from kitestring.sim.week_evidence import DayOfWeek, WeekEvidence
 
 _DAILY: Final[tuple[Judge, ...]] = (
@@ -45,6 +46,14 @@ def days_keep_their_own(week: WeekEvidence) -> Iterator[tuple[Instant, str]]:
         named = any(by == "guard" for _, by in day.halts) or any(e.origin for e in day.ledger)
         if not named:
             yield from orders.others_booked_once(evidence)
+
+
+def exits_have_a_position(week: WeekEvidence) -> Iterator[tuple[Instant, str]]:
+    """No exit or stop of ours works over a position that does not exist, but for moments."""
+    for day in week.days:
+        before = day.last("morning")
+        if day.runs and before is not None:
+            yield from over_nothing(_as_a_day(day), before.account)
 
 
 def _as_a_day(day: DayOfWeek) -> Evidence:

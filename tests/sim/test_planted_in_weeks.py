@@ -11,6 +11,7 @@ from kitestring.domain.ids import StrategyId
 from kitestring.domain.orders import Product, Purpose
 from kitestring.domain.verdicts import PlaceOrder
 from kitestring.engine import carrying_in, live_engine, overnight_stops
+from kitestring.engine.live_day import LiveDay
 from kitestring.engine.live_engine import LiveEngine
 from kitestring.exchange.ledger import What
 from kitestring.sim.evidence import Sent
@@ -198,6 +199,18 @@ def closes_too_much(week):
     return with_day(week, 1, ledger=ledger)
 
 
+def stops_stay_for_ever(week):
+    def stays(day, entry):
+        order = day.real.get(entry.tag)
+        stop = order is not None and order.purpose == Purpose.STOP
+        return stop and entry.what is What.CANCELED
+
+    for place, day in enumerate(week.days):
+        ledger = [entry for entry in day.ledger if not stays(day, entry)]
+        week = with_day(week, place, ledger=ledger)
+    return week
+
+
 def not_on_disk(week):
     sent = [changed(each, durable=False) for each in week.days[0].sent]
     return with_day(week, 0, sent=sent)
@@ -221,6 +234,7 @@ PLANTED = {
     "yesterdays orders are left alone": touches_yesterdays,
     "sizes fit today": half_a_lot,
     "exits only reduce": closes_too_much,
+    "exits have a position": stops_stay_for_ever,
     "days keep their own": not_on_disk,
 }
 
@@ -289,3 +303,9 @@ def test_a_house_that_opens_without_what_it_carried_is_found(monkeypatch):
 
     monkeypatch.setattr(live_engine, "carried_in", nothing)
     assert "nothing is forgotten overnight" in lived()
+
+
+def test_a_restarted_house_that_sends_before_it_looks_is_found(monkeypatch):
+    """The guard withdrew the stop and closed the position; the house hears of the stop first."""
+    monkeypatch.setattr(LiveDay, "look_before_sending", LiveDay.look_at_the_books)
+    assert promises(simulate_week(week_of(35))) == {"exits have a position"}

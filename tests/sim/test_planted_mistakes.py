@@ -314,6 +314,12 @@ def never_recovered(day):
     return with_look(changed(day, ended=False), 0, untrusted="a difference nobody explains")
 
 
+def a_stop_that_stays(day):
+    gone = set(entries_of(day, What.CANCELED, Purpose.STOP))
+    ledger = [entry for place, entry in enumerate(day.ledger) if place not in gone]
+    return changed(day, ledger=ledger)
+
+
 PLANTED = {
     "I1": not_on_disk,
     "I2": sent_again,
@@ -328,6 +334,7 @@ PLANTED = {
     "I10": ten_times_as_large,
     "I11": exit_too_large,
     "I11b": exits_twice,
+    "I11c": a_stop_that_stays,
     "I12": orphan_stop,
     "I12b": never_squared_off,
     "I13": a_paisa_off,
