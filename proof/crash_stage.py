@@ -363,6 +363,8 @@ class Stage:
             types_it,
             beside=(self.window,),
             open_journal=lambda path, key: CutJournal(path, key, self.supply),
+            # What a cut finds on the disk shall not depend on how busy this machine is.
+            seconds=asyncio.get_running_loop().time,
         )
 
     async def play(self) -> Lived:

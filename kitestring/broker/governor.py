@@ -271,6 +271,8 @@ def _exits_first(ticket: Ticket) -> tuple[bool, int]:
 
 def _room_at(ends: Sequence[Instant], most: int, at: Instant) -> Instant:
     """When fewer than ``most`` of these still count. Each counts until its end."""
+    if most <= 0:
+        return NEVER  # All of it is kept for exits.
     counting = sorted(end for end in ends if end > at)
     if len(counting) < most:
         return at

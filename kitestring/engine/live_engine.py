@@ -112,9 +112,14 @@ class LiveEngine:
         beside: Sequence[Beside] = (),
         unguarded: Callable[[], str] = lambda: "",
         open_journal: OpenJournal = _journal,
+        seconds: Callable[[], float] = wall_seconds,
     ) -> None:
-        """``unguarded`` says why nobody watches this engine now: entries wait for the guard."""
+        """``unguarded`` says why nobody watches this engine now: entries wait for the guard.
+
+        ``seconds`` times the files for people: a world whose time is its own gives its own.
+        """
         self._plan = plan
+        self._seconds = seconds
         self._open_journal = open_journal
         self._beside = tuple(beside)
         self._unguarded = unguarded
@@ -217,6 +222,7 @@ class LiveEngine:
                 commits=journal.commits,
                 frames_total=plan.manifest.frames_hint,
                 resumed=resumed,
+                seconds=self._seconds,
             )
             held.callback(scribe.close)
             scribe.catch_up()

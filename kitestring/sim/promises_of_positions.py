@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from typing import Final
 
 from kitestring.broker.order_book_merge import ABSENT_QUIET_AFTER_S
@@ -125,7 +125,9 @@ def exposure_within_limits(day: Evidence) -> Found:
     net: dict[tuple[str, str], int] = defaultdict(int)
     working: dict[str, RealOrder] = {}
     seen: dict[str, int] = {}
+    others = _booked_of_others(day)
     for entry, order in day.strokes():
+        _book(others, net, entry.at)
         if order.owner != "ours":
             continue
         key = (order.strategy, order.instrument)
@@ -160,10 +162,34 @@ def exposure_within_limits(day: Evidence) -> Found:
             )
 
 
+def _booked_of_others(day: Evidence) -> deque[tuple[Instant, Fill]]:
+    """Trades of a person or the broker in what was ours, when they were booked as such.
+
+    From then on the strategy holds so much less. That each is real is judged by ``others_booked_once``.
+    """
+    return deque(
+        (moment, fact)
+        for moment, fact in day.facts()
+        if isinstance(fact, Fill)
+        and fact.cl_ord_id not in day.placed
+        and fact.product is Product.MIS
+    )
+
+
+def _book(
+    others: deque[tuple[Instant, Fill]], net: dict[tuple[str, str], int], by: Instant
+) -> None:
+    while others and others[0][0] <= by:
+        _, fill = others.popleft()
+        net[fill.strategy, fill.instrument] += fill.side.sign * fill.qty
+
+
 def exits_only_reduce(day: Evidence) -> Found:
     """I11. An exit never makes a position larger and never turns it round."""
     net: dict[tuple[str, str], int] = defaultdict(int)
+    others = _booked_of_others(day)
     for entry, order in day.strokes():
+        _book(others, net, entry.at)
         if entry.what is not What.TRADE or order.product != "MIS":
             continue
         if order.owner != "ours":
@@ -188,7 +214,9 @@ def exits_fit_the_position(day: Evidence) -> Found:
     net: dict[tuple[str, str], int] = defaultdict(int)
     working: dict[str, RealOrder] = {}
     since: dict[tuple[str, str], tuple[Instant, str]] = {}
+    others = _booked_of_others(day)
     for entry, order in day.strokes():
+        _book(others, net, entry.at)
         if order.owner != "ours":
             continue
         key = (order.strategy, order.instrument)

@@ -251,12 +251,15 @@ class World:
         def journal(path: Path, run_key: str) -> SqliteJournal:
             return MortalJournal(path, run_key, self.power)
 
+        loop = asyncio.get_running_loop()
         return self._engine_class(
             self._live_plan,
             link,  # type: ignore[arg-type]  # an async context manager of a LiveLink
             ask,
             beside=(self.window,),
             open_journal=journal,
+            # By the world's time, not by how busy this machine is; a minute is enough for tables.
+            seconds=lambda: loop.time() / 60,
         )
 
     def log_in(self) -> None:

@@ -441,6 +441,7 @@ class DayWorld:
         if self.day.armed_ahead and first and self.day.types:
             await arm_ahead(plan, link, ask)  # type: ignore[arg-type]  # opens a LiveLink
         self._begun = True
+        loop = asyncio.get_running_loop()
         if not self._opened():
             self._began_with = gross
         elif gross > self._began_with:
@@ -451,6 +452,7 @@ class DayWorld:
             ask,
             beside=self._beside(),
             open_journal=journal,
+            seconds=lambda: loop.time() / 60,  # As on a single simulated day.
         )
         result = await self._engine.start(NobodyWatches())
         return result.interrupted

@@ -156,6 +156,20 @@ def test_changes_find_room_beside_reads_and_reads_wait_for_changes():
     assert len(other.released(TEN)) == 1
 
 
+def test_where_all_is_kept_for_exits_an_entry_waits_until_it_is_too_old():
+    for limits in (Limits(per_second=2), Limits(per_minute=80), Limits(kept_others=9)):
+        governor = Governor(limits)
+        call = Call.READ if limits.kept_others == 9 else Call.PLACE
+        governor.ask(call, TEN)
+        assert governor.released(TEN) == []
+        assert ask(governor, TEN, 1, exits=True) == 1
+        due = governor.next_due_at(TEN)
+        assert due == (NEVER if call is Call.READ else TEN + 5 * SECOND + 1)
+        assert [ticket.refused != "" for ticket in governor.released(TEN + 5 * SECOND + 1)] == (
+            [] if call is Call.READ else [True]
+        )
+
+
 def test_it_says_when_to_look_again():
     governor = Governor(Limits(per_minute=2, kept_minute=1))
     assert governor.next_due_at(TEN) == NEVER

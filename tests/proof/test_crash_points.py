@@ -1,12 +1,15 @@
 """Power cuts all over one day lose nothing; and the judge sees a house that sends before it writes."""
 
+import time
+
 import pytest
 
 from kitestring.broker.order_traffic import OrderTraffic
 from kitestring.domain.verdicts import PlaceOrder
-from kitestring.engine import live_engine
+from kitestring.engine import clocks, live_engine
 from proof.crash_points import TIER, commits_of, cuts_of, died_elsewhere, live, of_one
-from proof.power_supply import MOMENTS, CutJournal, Moment
+from proof.crash_stage import Died, lived, reference_day
+from proof.power_supply import MOMENTS, Cut, CutJournal, Moment
 from proof.tier import Scale
 
 
@@ -25,14 +28,36 @@ def test_a_proof_cuts_every_commit_of_the_day_at_every_moment():
     assert commits_of(1) >= 50
 
 
-def first_with_an_order(moment):
-    return next(
-        unit
-        for unit in range(1, 400)
-        if len(cuts := cuts_of(unit)[1]) == 1
-        and cuts[0].moment is moment
-        and cuts[0].commit in range(16, 30)
-    )
+class Machine:
+    """The machine's time for the house, as quick or as slow as wanted."""
+
+    def __init__(self, each_look_s):
+        self._each_look_s, self._now = each_look_s, 0.0
+
+    def __getattr__(self, name):
+        return getattr(time, name)
+
+    def perf_counter(self):
+        self._now += self._each_look_s
+        return self._now
+
+
+@pytest.mark.parametrize("moment", [Moment.BEFORE_FSYNC, Moment.AFTER_SEND])
+def test_a_cut_finds_the_same_files_on_a_busy_machine(moment, monkeypatch):
+    def left(each_look_s):
+        monkeypatch.setattr(clocks, "time", Machine(each_look_s))
+        stages = []
+        lived(reference_day(1), [Cut(commit=40, moment=moment)], change=stages.append)
+        (stage,) = stages
+        files = stage.supply._left
+        assert any(path.name == "journal.sqlite" for path in files)
+        return {
+            str(path.relative_to(stage.artifacts)): len(content)
+            for path, content in files.items()
+            if not path.name.endswith(".lock")  # It names the program and when it began.
+        }
+
+    assert left(0.0) == left(2.0)
 
 
 def found(outcome):
@@ -93,9 +118,6 @@ def test_an_order_that_a_dying_house_forgot_is_caught(monkeypatch):
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_death_elsewhere_than_planned_is_said(moment):
-    from proof.crash_stage import Died
-    from proof.power_supply import Cut
-
     wrong = {Moment.BEFORE_WRITE: 9, Moment.BEFORE_FSYNC: 7, Moment.AFTER_FSYNC: 8}.get(moment, 8)
     died = Died(
         cut=Cut(commit=9, moment=moment), at=9, on_disk=wrong, damage="", heard=False, commands=0

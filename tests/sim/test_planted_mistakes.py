@@ -23,6 +23,7 @@ from kitestring.sim.every_step import StepWatch
 from kitestring.sim.evidence import Naked
 from kitestring.sim.invariants import PROMISES, broken
 from kitestring.sim.power import MortalJournal
+from kitestring.sim.promises_of_positions import exits_only_reduce
 from kitestring.sim.simulated_day import simulate
 from kitestring.store.halt_file import HaltFile
 
@@ -439,6 +440,30 @@ def test_a_position_closed_by_hand_that_nobody_notices_is_found(monkeypatch):
     assert booked, "the person closed something of ours"
     monkeypatch.setattr(BrokerView, "_certain", lambda *_: None)
     assert "I8" in numbers(simulate(plan))
+
+
+def test_what_a_person_closed_is_gone_for_the_exits_after_it(good):
+    """The same day, had a person sent one exit: what follows is judged from flat."""
+
+    def by_hand(place):
+        name = good.ledger[place].tag
+        rows = [{**row, "tag": None} if str(row["order_id"]) == name else row for row in good.rows]
+        return good.real[name], changed(good, rows=rows)
+
+    exits = [
+        by_hand(p)
+        for p in entries_of(good, What.TRADE)
+        if good.real[good.ledger[p].tag].purpose != "ENTRY"
+    ]
+    exit_, day = next(each for each in exits if list(exits_only_reduce(each[1])))
+
+    def booked(commit):
+        for fact in commit.facts:
+            mine = isinstance(fact, Fill) and fact.cl_ord_id == exit_.tag
+            yield changed(fact, cl_ord_id=exit_.order_id) if mine else fact
+
+    day = with_facts(day, booked)
+    assert list(exits_only_reduce(day)) == []
 
 
 def test_a_stop_withdrawn_by_hand_that_is_not_sent_again_is_found(monkeypatch):
