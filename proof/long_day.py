@@ -38,6 +38,12 @@ EVERY_S: Final = 5
 INSTRUMENTS: Final = 3_000
 SESSION_MINUTES: Final = 560
 SAMPLES: Final = 60
+SETTLES: Final = 10
+"""Market minutes: in fewer, what grows and what only begins cannot be told apart."""
+WARM: Final = 5
+"""Commits with exits before anything is measured: connections are open by then …"""
+WARM_WITHIN_S: Final = 120.0
+"""… and no longer than this."""
 GROWTH: Final = 1.05
 """How much more memory a program may hold at the end: five per cent …"""
 SLACK_MB: Final = 4.0
@@ -140,6 +146,7 @@ class LongDay:
     """One such day, and what was seen of it."""
 
     def __init__(self, minutes: int, instruments: int, speed: float) -> None:
+        self._minutes = minutes
         self.wall_s = minutes * 60 / speed
         self._instruments = instruments
         self._speed = speed
@@ -174,7 +181,13 @@ class LongDay:
     async def _pass(self, house: House, guarding: Guarding, pids: dict[str, int]) -> None:
         await house.until(lambda: not guarding.unguarded(), 60.0, "waiting for the guard")
         pids = pids | {"guard": guarding.pid}
-        marks, began, ticks = house.marks, time.perf_counter(), house.day.ticks
+        marks, climbs_until = house.marks, time.perf_counter() + WARM_WITHIN_S
+        while len(marks.out) < WARM:
+            assert time.perf_counter() < climbs_until, "a strategy goes out within a minute or two"
+            await house.exchange.say("climb", instruments=1)
+            await asyncio.sleep(0.2)
+        marks.out.clear()
+        began, ticks = time.perf_counter(), house.day.ticks
         ends, next_sample = began + self.wall_s, began
         facts = 0
         while (now := time.perf_counter()) < ends:
@@ -218,9 +231,10 @@ class LongDay:
         self.found += files_with(folder, canaries, but=folder / "secrets")
         if HaltFile(folder).stands:
             self.found.append("A HALT stands that nobody ordered.")
-        for name, samples in self.samples.items():
-            self.found += grown(name, samples)
-        self.found += slower(self.ways_ms)
+        if self._minutes >= SETTLES:
+            for name, samples in self.samples.items():
+                self.found += grown(name, samples)
+            self.found += slower(self.ways_ms)
 
 
 def live_for(minutes: int, instruments: int = INSTRUMENTS, speed: float = SPEED) -> LongDay:
@@ -259,7 +273,7 @@ TIER: Final = Tier(
         "Engine, guard and exchange trade a long day without growing, slowing down, or showing a"
         " secret or a door to anybody."
     ),
-    size={Scale.TEST: 2, Scale.PROOF: 20, Scale.SOAK: 8 * 60},
+    size={Scale.TEST: 3, Scale.PROOF: 20, Scale.SOAK: 8 * 60},
     batch=8 * 60,
     live=live,
     alone=True,
