@@ -68,7 +68,8 @@ def in_time(limit_s: float = HANGS_AFTER_S) -> Iterator[None]:
         raise Hangs(f"not done with after {limit_s:g} s of work")
 
     before = signal.signal(signal.SIGPROF, over)
-    signal.setitimer(signal.ITIMER_PROF, limit_s)
+    # Again and again: one that falls into a finaliser is swallowed there.
+    signal.setitimer(signal.ITIMER_PROF, limit_s, limit_s)
     try:
         yield
     finally:

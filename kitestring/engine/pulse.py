@@ -29,6 +29,10 @@ from kitestring.store.paths import RunPaths
 BEAT_S: Final = 0.5
 
 
+LAST_WORD_S: Final = 0.5
+"""Twice as long as a halt may go unnoticed."""
+
+
 class Pulse:
     """A companion of the live day (``Beside``)."""
 
@@ -70,6 +74,8 @@ class Pulse:
             await asyncio.sleep(BEAT_S)
             self._raise_counter(day)
             if self._fence.look():
+                # Nothing leaves any more; a moment for whoever tells the day of the guard's halt.
+                await asyncio.sleep(LAST_WORD_S)
                 day.stop()  # The day's own end says why.
                 return
 

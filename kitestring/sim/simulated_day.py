@@ -1,8 +1,7 @@
 """One simulated day: the production house and the real exchange in one virtual world, then the evidence.
 
-The house is what trades live: ``LiveEngine`` with Kite's client, ticker and books. It is started,
-loses its power, is started again by a person who types the phrase (or does not), and in the end is
-judged by what the exchange wrote down.
+The house is what trades live: ``LiveEngine`` with Kite's client, ticker and books. It is started, loses its
+power, is started again by whoever types the phrase (or does not), and judged by what the exchange wrote.
 """
 
 from __future__ import annotations

@@ -84,6 +84,7 @@ def test_numbers_without_end_in_a_settings_file_are_caught(monkeypatch):
     assert "4300 digits" in caught("configs", 50)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_anchors_that_multiply_are_caught(monkeypatch):
     monkeypatch.setattr(yaml_lines, "_NODES_MAX", 10**12)
     with pytest.raises(Hangs), in_time(1.0):
