@@ -325,7 +325,9 @@ def page(
                         str(number),
                         each.title,
                         each.required,
-                        _places(each.tests) if each.tests else f"does not apply: {each.why_not}",
+                        _places([f"tests/{test}" for test in each.tests])
+                        if each.tests
+                        else f"does not apply: {each.why_not}",
                     )
                     for number, each in catalogue.items()
                     if each.group == group
