@@ -132,7 +132,7 @@ def test_the_page_shows_what_was_measured():
         "| `days` | naked_ms | 3 | 1 200 | 4 100 | 4 100 |",
         "| `days` | orders 77 |",
         "| `days` | Nothing is lost. | 4 days | 1 to 4 | 0 | 0 | 0 | 3 s |",
-        "| 7 | No answer | Look for it. | `a/test_b.py`: `test_c`, `test_d` |",
+        "| 7 | No answer | Look for it. | `tests/a/test_b.py`: `test_c`, `test_d` |",
         "| 9 | Iceberg | - | does not apply: we send none |",
     ):
         assert row in text
