@@ -10,11 +10,12 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 from typing import IO
+from urllib.parse import urlsplit
 
 import msgspec
 
 from kitestring.broker.kite_session import TokenStore
-from kitestring.broker.kite_settings import Place, TimeOf
+from kitestring.broker.kite_settings import Place, TimeOf, is_loopback
 from kitestring.cli.alert_settings import configured_channels
 from kitestring.cli.day_report import find, write_report
 from kitestring.cli.day_request import DayRequest
@@ -81,6 +82,14 @@ def run_live_day(
     if closed:
         say(closed)
         return None
+    if not is_loopback(urlsplit(request.file.config.kite.api_root).hostname):
+        # One measurement of exits under load is not explained: until it is, no rupee is put at risk.
+        raise ConfigError(
+            "Live trading at Zerodha is not released yet: how quickly exits leave under load is "
+            "still being looked at. Nothing was started.",
+            do="trade on paper, or rehearse: run `python -m kitestring exchange` and write "
+            "`api_root: http://127.0.0.1:8010` under kite:",
+        )
     if request.file.config.kite.place is Place.KITE:
         say("⚠️  LIVE: real orders with real money, in your account at Zerodha.")
     else:

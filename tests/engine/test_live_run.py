@@ -4,7 +4,6 @@ import datetime as dt
 import io
 import json
 
-import msgspec
 import pytest
 from live_stage import DAY, at, on_stage
 
@@ -135,30 +134,18 @@ def test_a_day_without_trading_ends_cleanly(tmp_path, clock, sentence):
     assert sentence in lines[0]
 
 
-def test_at_zerodha_it_says_so_and_waits_for_a_login(tmp_path, monkeypatch):
-    class Asked(Exception):
-        """The day wants to wait."""
-
-    class Standing(Stopped):
-        async def wait_until(self, at):
-            raise Asked
-
-    monkeypatch.setenv("KITE_API_KEY", "abcdefgh12345678")
-    # The checks look at this machine's addresses; they have tests of their own.
-    monkeypatch.setattr(live_run, "looked_at", lambda *_, **__: [])
+def test_no_real_order_leaves_before_live_trading_is_released(tmp_path):
     lines = []
     at_zerodha = "".join(line for line in CONFIG.splitlines(keepends=True) if "kite:" not in line)
-    request = msgspec.structs.replace(request_of(at_zerodha, tmp_path), guarded=False)
-    with pytest.raises(Asked):
+    with pytest.raises(ConfigError, match="not released yet") as refused:
         live_run.run_live_day(
-            request,
+            request_of(at_zerodha, tmp_path),
             NobodyWatches(),
             lines.append,
-            clock=Standing(DAY, dt.time(10)),
-            secrets=tmp_path / "secrets",
+            clock=Stopped(DAY, dt.time(10)),
         )
-    assert lines[0] == "⚠️  LIVE: real orders with real money, in your account at Zerodha."
-    assert "Waiting for it" in lines[-1]
+    assert "127.0.0.1" in refused.value.do
+    assert lines == []
 
 
 @pytest.mark.parametrize(("name", "bare"), [("ema_cross", True), ("ema_trend", False)])
